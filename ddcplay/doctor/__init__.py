@@ -1,0 +1,1 @@
+"""Why a host cannot be collected, step by step."""

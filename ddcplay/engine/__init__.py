@@ -1,0 +1,1 @@
+"""Runs experiments: iterations, visits, the pipeline."""

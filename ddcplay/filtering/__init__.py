@@ -1,0 +1,1 @@
+"""Filter chains: the post-collecting code of a probe."""

@@ -1,0 +1,160 @@
+"""A playbook as it was read: validated in shape, not yet rendered for any host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from ddcplay.errors import Place
+
+
+class PingMethod(StrEnum):
+    """How the sweep looks for hosts."""
+
+    AUTO = "auto"
+    TCP = "tcp"
+    ICMP = "icmp"
+    IDENTIFY = "identify"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class PingPolicy:
+    """How the pool is swept before an iteration's visits.
+
+    Args:
+        method: `auto` is TCP first with ICMP as further evidence.
+        timeout_s: per try, in seconds.
+        attempts: tries per host, at least 1.
+    """
+
+    method: PingMethod = PingMethod.AUTO
+    timeout_s: float = 0.3
+    attempts: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Blackout:
+    """A daily window in which no visit starts; may pass midnight.
+
+    Args:
+        start_minute: minutes after local midnight, 0 to 1439.
+        end_minute: minutes after local midnight, 0 to 1439; at or below `start_minute` the window ends on the next day.
+        weekdays: 0 = Monday … 6 = Sunday, of the day on which the window starts.
+    """
+
+    start_minute: int
+    end_minute: int
+    weekdays: frozenset[int] = frozenset(range(7))
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When iterations start. Without `every_s`, `cron` and `single_shot` it is one pass.
+
+    Args:
+        every_s: start-to-start, at least 1 s.
+        min_gap_s: least pause when an iteration overran.
+        align: start on multiples of `every_s` since local midnight of the play's time zone.
+        iterations: how many iterations this run makes, None for no limit.
+        until_s: the experiment ends this long after it began, None for never.
+        blackout: windows with no visits.
+        cron: a cron expression (a later capability).
+        single_shot: retry and give-up times (a later capability).
+    """
+
+    every_s: float | None = None
+    min_gap_s: float = 0.0
+    align: bool = False
+    iterations: int | None = None
+    until_s: float | None = None
+    blackout: tuple[Blackout, ...] = ()
+    cron: str | None = None
+    single_shot: tuple[float, float | None] | None = None
+
+    @property
+    def one_pass(self) -> bool:
+        """Say whether the play makes one pass over the pool and stops."""
+        return self.every_s is None and self.cron is None and self.single_shot is None
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeEntry:
+    """One probe of a play as written, with `defaults` merged in, nothing rendered.
+
+    Args:
+        name: unique in the play, file-name safe.
+        kind: `command`, `powershell`, … the key that says what to run.
+        body: the value of that key: text, or a mapping.
+        options: every other probe key that was written or defaulted, unrendered (key → value).
+        when: expressions, all of which must hold.
+        tags: names for `--tags` and `--skip-tags`.
+        vars: the probe's own variables.
+        template: False leaves the probe's text as it is.
+        place: where the probe stands.
+        places: key → where its value stands, for errors after rendering.
+    """
+
+    name: str
+    kind: str
+    body: object
+    options: Mapping[str, object] = field(default_factory=dict)
+    when: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    vars: Mapping[str, object] = field(default_factory=dict)
+    template: bool = True
+    place: Place = field(default_factory=lambda: Place(""))
+    places: Mapping[str, Place] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Play:
+    """One pattern, one schedule, some probes; its life is an experiment.
+
+    Args:
+        name: as written.
+        hosts: one pattern text (a list is joined with `:`).
+        experiment: the experiment's name (`experiment:` or the slug of `name`).
+        probes: in order.
+        vars: the play's variables with `vars_files` merged over them.
+        timezone: IANA name, of the schedule and of reports.
+        schedule: when iterations start.
+        ping: how the pool is swept.
+        concurrency: visits in flight.
+        late_sweep: silent hosts are swept once more before a periodic iteration closes.
+        connect_timeout_s: counts inside the first attempt's budget.
+        visit_timeout_s: None = sum of the probes' timeouts + connect.
+        rooms: pattern list by which reports group hosts; empty = each host's deepest group.
+        place: where the play stands.
+    """
+
+    name: str
+    hosts: str
+    experiment: str
+    probes: tuple[ProbeEntry, ...]
+    vars: Mapping[str, object] = field(default_factory=dict)
+    timezone: str = "UTC"
+    schedule: Schedule = field(default_factory=Schedule)
+    ping: PingPolicy = field(default_factory=PingPolicy)
+    concurrency: int = 100
+    late_sweep: bool = True
+    connect_timeout_s: float = 10.0
+    visit_timeout_s: float | None = None
+    rooms: tuple[str, ...] = ()
+    place: Place = field(default_factory=lambda: Place(""))
+
+
+@dataclass(frozen=True, slots=True)
+class Playbook:
+    """A file of plays.
+
+    Args:
+        path: as the user named it.
+        text: the file's text, kept for provenance (table `playbook`).
+        plays: in order; experiment names are unique within the file.
+    """
+
+    path: str
+    text: str
+    plays: tuple[Play, ...]

@@ -1,0 +1,1 @@
+"""Pure functions: which hosts, which probes, when."""

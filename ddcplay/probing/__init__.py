@@ -1,0 +1,1 @@
+"""The probe kinds: what is run or asked on a host."""

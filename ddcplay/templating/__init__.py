@@ -1,0 +1,1 @@
+"""Jinja in two phases: plan time (strings) and record time (expressions)."""
