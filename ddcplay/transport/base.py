@@ -72,6 +72,9 @@ class Connection(Protocol):
     def close(self) -> None:
         """Delete the remote shell and close the sockets; bounded by a few seconds, never raises."""
 
+    def abort(self) -> None:
+        """Shut the sockets down from another thread, so that whatever waits on them ends at once."""
+
 
 class Transport(Protocol):
     """A way to reach hosts: `winrm`, later `ssh` and `local`."""

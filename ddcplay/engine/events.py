@@ -1,0 +1,192 @@
+"""What the engine tells observers: the terminal display, plain lines, JSON, later JUnit.
+
+Observers are handed in by `cli`; the engine knows only this Protocol. They are called from several threads,
+one call at a time (`Observers` holds a lock), and must return quickly.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ddcplay.model.result import AttemptResult, Reason
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentStarted:
+    """A play begins, or goes on after a restart.
+
+    Args:
+        experiment: its name.
+        play: the play's name.
+        rooms: room → host names, in inventory order; display groups.
+        probes: probe names in order.
+        every_s: None for one pass.
+        directory: where its files are written.
+    """
+
+    experiment: str
+    play: str
+    rooms: Mapping[str, Sequence[str]]
+    probes: Sequence[str]
+    every_s: float | None
+    directory: str
+
+
+@dataclass(frozen=True, slots=True)
+class IterationStarted:
+    """A pass over the pool begins; `pairs` attempts are due, `done` of them have a row from before a restart."""
+
+    experiment: str
+    iteration: int
+    started_at: float
+    pairs: int
+    done: int = 0
+    continued: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HostSwept:
+    """The sweep has an answer for a host (`state` is up, no_answer, port_closed or no_name)."""
+
+    experiment: str
+    iteration: int
+    host: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class VisitStarted:
+    """A worker begins with a host."""
+
+    experiment: str
+    iteration: int
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class VisitEnded:
+    """A worker is through with a host; `facts` say which scheme, port and authentication were used."""
+
+    experiment: str
+    iteration: int
+    host: str
+    facts: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRecorded:
+    """An attempt is acknowledged: its row survives a crash."""
+
+    result: AttemptResult
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeSummary:
+    """Counts of one probe in one iteration, and its remote seconds."""
+
+    probe: str
+    ok: int
+    failed: int
+    unavailable: int
+    skipped: int
+    elapsed_s: float
+    reasons: Mapping[Reason, Sequence[str]] = field(default_factory=dict)
+    hints: Mapping[Reason, str] = field(default_factory=dict)
+    on: int = 0
+
+    @property
+    def percent_ok(self) -> float | None:
+        """Return 100·ok/(ok+failed+unavailable), None for 0/0 (section 6 of the trace format)."""
+        total = self.ok + self.failed + self.unavailable
+        return 100.0 * self.ok / total if total else None
+
+
+@dataclass(frozen=True, slots=True)
+class IterationClosed:
+    """An iteration's last chain is done and its trace line is written.
+
+    Args:
+        experiment: the experiment's name.
+        iteration: its id.
+        elapsed_s: remote part, wall seconds from its start to its last attempt.
+        probes: counts per probe, in order.
+        state: `closed`, or `interrupted` when it was cut short.
+        unreached_on: hosts that were on but could not be collected.
+    """
+
+    experiment: str
+    iteration: int
+    elapsed_s: float
+    probes: Sequence[ProbeSummary]
+    state: str = "closed"
+    unreached_on: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingForNext:
+    """Nothing to do until `next_at` (UTC Unix seconds)."""
+
+    experiment: str
+    next_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentEnded:
+    """No further iteration in this process; `why` is done, until, iterations, stopped or failed."""
+
+    experiment: str
+    iterations: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something a human should read once: `level` is info, warning or error."""
+
+    level: str
+    text: str
+    experiment: str = ""
+
+
+Event = (
+    ExperimentStarted
+    | IterationStarted
+    | HostSwept
+    | VisitStarted
+    | VisitEnded
+    | AttemptRecorded
+    | IterationClosed
+    | WaitingForNext
+    | ExperimentEnded
+    | Notice
+)
+
+
+class Observer(Protocol):
+    """Somebody who watches a run."""
+
+    def handle(self, event: Event) -> None:
+        """Take one event; must not block for long and must not raise."""
+
+
+class Observers:
+    """Hands each event to every observer, one at a time.
+
+    Args:
+        observers: in the order in which they are told.
+    """
+
+    def __init__(self, observers: Sequence[Observer] = ()) -> None:
+        self._observers = tuple(observers)
+        self._lock = threading.Lock()
+
+    def handle(self, event: Event) -> None:
+        """Tell every observer."""
+        with self._lock:
+            for observer in self._observers:
+                observer.handle(event)
+
+
