@@ -159,6 +159,10 @@ class FaultError(DdcplayError):
 
 
 def _rebuild_fault(
-    reason: str, message: str, hint: str, retryable: bool, connection_lost: bool  # noqa: FBT001 - pickle is positional
+    reason: str,
+    message: str,
+    hint: str,
+    retryable: bool,  # noqa: FBT001 - pickle passes by position
+    connection_lost: bool,  # noqa: FBT001 - pickle passes by position
 ) -> FaultError:
     return FaultError(reason, message, hint, retryable=retryable, connection_lost=connection_lost)

@@ -37,7 +37,7 @@ class ExperimentStarted:
 
 @dataclass(frozen=True, slots=True)
 class IterationStarted:
-    """A pass over the pool begins; `pairs` attempts are due, `done` of them have a row from before a restart."""
+    """A pass over the pool begins; `pairs` attempts are due, `done` of them have rows from before a restart."""
 
     experiment: str
     iteration: int
@@ -188,5 +188,3 @@ class Observers:
         with self._lock:
             for observer in self._observers:
                 observer.handle(event)
-
-

@@ -54,7 +54,7 @@ class ProbeSpec:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a host is and how to log on to it; every name is the inventory's, every secret a reference.
+    r"""Where a host is and how to log on to it; every name is the inventory's, every secret a reference.
 
     Args:
         host: inventory name.
@@ -63,7 +63,7 @@ class Target:
         port: None when nothing is written: the transport tries 5986 with a valid certificate, then 5985.
         scheme: `http`, `https`, or None when nothing is written.
         path: URL path without the leading slash.
-        user: account name as written (`u`, `DOM\\u`, `u@REALM`, `.\\u`), None when nothing is written.
+        user: account name as written (`u`, `DOM\u`, `u@REALM`, `.\u`), None when nothing is written.
         password: reference, None when nothing is written.
         auth: `ansible_winrm_transport` in order, empty = Kerberos when a ticket fits, else NTLM.
         message_encryption: `auto`, `always` or `never`.

@@ -40,7 +40,8 @@ class Blackout:
 
     Args:
         start_minute: minutes after local midnight, 0 to 1439.
-        end_minute: minutes after local midnight, 0 to 1439; at or below `start_minute` the window ends on the next day.
+        end_minute: minutes after local midnight, 0 to 1439; at or below `start_minute` it
+            ends on the next day.
         weekdays: 0 = Monday … 6 = Sunday, of the day on which the window starts.
     """
 

@@ -92,7 +92,8 @@ class ProbeOutput:
         hint: what an admin can do about it.
         connection_lost: the connection cannot carry further probes without being rebuilt.
         accepted: the target accepted the command, so it must never be sent again.
-        kill_verified: after an expiry: True when nothing is left running, False when something is, None when nobody could tell.
+        kill_verified: after an expiry: True when nothing is left running, False when something is, None when
+            nobody could tell.
         round_trips: requests made, authentication left out.
     """
 

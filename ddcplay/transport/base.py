@@ -79,9 +79,7 @@ class Connection(Protocol):
 class Transport(Protocol):
     """A way to reach hosts: `winrm`, later `ssh` and `local`."""
 
-    def connect(
-        self, target: Target, deadline: Deadline, open_ports: tuple[int, ...] = ()
-    ) -> Connection:
+    def connect(self, target: Target, deadline: Deadline, open_ports: tuple[int, ...] = ()) -> Connection:
         """Connect and authenticate.
 
         Args:

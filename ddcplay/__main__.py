@@ -1,0 +1,5 @@
+"""`python -m ddcplay` is `ddcplay`."""
+
+from ddcplay.cli.main import main
+
+main()
