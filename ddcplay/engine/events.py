@@ -37,7 +37,7 @@ class ExperimentStarted:
 
 @dataclass(frozen=True, slots=True)
 class IterationStarted:
-    """A pass over the pool begins; `pairs` attempts are due, `done` of them have rows from before a restart."""
+    """A pass over the pool begins; `pairs` attempts are due, `done` of them before a restart."""
 
     experiment: str
     iteration: int

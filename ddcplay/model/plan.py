@@ -164,7 +164,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One host in one iteration: connect, its probes in order, disconnect. Crosses thread and process borders.
+    """One host in one iteration: connect, its probes in order, disconnect; picklable.
 
     Args:
         experiment: the experiment's name.
