@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 
 class StopRequest:
@@ -19,7 +20,7 @@ class StopRequest:
         """Set by the second request: leave at once."""
         self.by_service_manager = False
         """The first request was SIGTERM, which ends with exit code 0."""
-        self._listeners: list[threading.Event] = []
+        self._listeners: list[Callable[[], None]] = []
 
     def request(self, *, by_service_manager: bool = False) -> None:
         """Ask once more; safe inside a signal handler."""
@@ -28,3 +29,13 @@ class StopRequest:
         else:
             self.by_service_manager = by_service_manager
             self.finish.set()
+        for wake in tuple(self._listeners):
+            wake()
+
+    def listen(self, wake: Callable[[], None]) -> None:
+        """Have `wake` called at each request; it must only set a flag."""
+        self._listeners.append(wake)
+
+    def unlisten(self, wake: Callable[[], None]) -> None:
+        """Take a listener off again."""
+        self._listeners.remove(wake)

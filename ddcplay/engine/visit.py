@@ -1,0 +1,277 @@
+"""One visit: connect, run the probes in order, disconnect; every trouble becomes an `AttemptResult`.
+
+`run_visit` is a module-level function of picklable values and never raises, so that it runs the same in a
+thread, inline or on another machine (design §8). It is the only place that turns what a probe brought back
+into outcome and reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from ddcplay.errors import FaultError, SecretError, UsageError
+from ddcplay.model.plan import ProbeSpec, Visit
+from ddcplay.model.result import AttemptResult, Outcome, ProbeOutput, Reason, outcome_of
+from ddcplay.probing.base import Probe
+from ddcplay.transport.base import Connection, Transport
+from ddcplay.units import Clock, Deadline
+
+_NEVER_RETRIED = frozenset({Reason.AUTH, Reason.AUTH_BLOCKED})
+_EXIT_CODE_RANGE = 2**32
+
+
+class Login(StrEnum):
+    """What a host said to the credential; `unknown` when it was never asked (off, reset, TLS …)."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class LoginReport:
+    """Told as soon as the login is known, for the credential gate."""
+
+    host: str
+    login: Login
+    detail: str = ""
+
+
+News = LoginReport | AttemptResult
+"""What a visit tells while it goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class VisitResult:
+    """The whole visit, when it is over.
+
+    Args:
+        host: inventory name.
+        login: what became of the credential.
+        attempts: one per probe, in order, the same that were told as news.
+        facts: what the connection chose (scheme, port, authentication, encryption).
+        failure: why there was no connection, None when there was one.
+    """
+
+    host: str
+    login: Login
+    attempts: tuple[AttemptResult, ...]
+    facts: Mapping[str, object] = field(default_factory=dict)
+    failure: ProbeOutput | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VisitTools:
+    """What a visit needs of the process it runs in.
+
+    Args:
+        transport_for: connection name → transport.
+        probe_for: probe kind → probe.
+        clock: the time of this visit.
+        redact: takes secrets out of a text.
+        tell: takes news as they happen.
+        holding: keeps a connection known while it is open, so that a second Ctrl-C can shut its sockets.
+    """
+
+    transport_for: Callable[[str], Transport]
+    probe_for: Callable[[str], Probe]
+    clock: Clock
+    redact: Callable[[str], str]
+    tell: Callable[[News], None]
+    holding: Callable[[Connection], AbstractContextManager[object]]
+
+
+def run_visit(visit: Visit, tools: VisitTools) -> VisitResult:
+    """Visit one host.
+
+    Args:
+        visit: what to do; without probes it is a canary that only logs on.
+        tools: the process's means.
+
+    Returns:
+        One attempt per probe, whatever happened.
+    """
+    return _Visiting(visit, tools).go()
+
+
+class _Visiting:
+    """The state of one visit while it runs."""
+
+    def __init__(self, visit: Visit, tools: VisitTools) -> None:
+        self._visit = visit
+        self._tools = tools
+        self._budget = Deadline.after(tools.clock, visit.visit_timeout_s)
+        self._attempts: list[AttemptResult] = []
+        self._login = Login.UNKNOWN
+        self._facts: Mapping[str, object] = {}
+
+    def go(self) -> VisitResult:
+        first = min(self._visit.connect_timeout_s, self._first_timeout())
+        started_at = self._tools.clock.now()
+        began = self._tools.clock.monotonic()
+        connected = self._connect(Deadline.after(self._tools.clock, first))
+        failure = None
+        if isinstance(connected, ProbeOutput):
+            failure = replace(connected, detail=self._tools.redact(connected.detail))
+            for probe in self._visit.probes:
+                self._finish(probe, connected, started_at, began, tries=1)
+                began = self._tools.clock.monotonic()  # only the first attempt spent the time
+        else:
+            with self._tools.holding(connected):
+                try:
+                    self._run_probes(connected, started_at, began)
+                    self._facts = connected.facts()
+                finally:
+                    connected.close()
+        return VisitResult(self._visit.target.host, self._login, tuple(self._attempts), self._facts, failure)
+
+    def _first_timeout(self) -> float:
+        return min((probe.timeout_s for probe in self._visit.probes[:1]), default=self._visit.visit_timeout_s)
+
+    def _connect(self, deadline: Deadline) -> Connection | ProbeOutput:
+        """Return a connection, or the failure that stands for every probe; uses up retries."""
+        tries_left = max((probe.retries for probe in self._visit.probes), default=0)
+        while True:
+            try:
+                connection = self._tools.transport_for(self._visit.target.connection).connect(
+                    self._visit.target, deadline, self._visit.open_ports
+                )
+            except FaultError as fault:
+                output = _output_of(fault)
+                self._report(Login.REFUSED if output.reason is Reason.AUTH else Login.UNKNOWN, fault.message)
+                if not (tries_left and fault.retryable and output.reason not in _NEVER_RETRIED):
+                    return output
+                tries_left -= 1
+                self._tools.clock.sleep(min(deadline.remaining_s(), 0.5))
+                if deadline.expired():
+                    return output
+            except (SecretError, UsageError) as error:
+                self._report(Login.UNKNOWN, error.message)
+                return ProbeOutput(reason=Reason.AUTH, detail=error.message, hint=error.hint)
+            except Exception as error:  # noqa: BLE001 - a bug on one host must not cost the others (design §9.5)
+                self._report(Login.UNKNOWN, "")
+                return _bug(error)
+            else:
+                self._report(Login.ACCEPTED, "")
+                return connection
+
+    def _report(self, login: Login, detail: str) -> None:
+        self._login = login
+        host = self._visit.target.host
+        self._tools.tell(LoginReport(host, login, self._tools.redact(detail)))
+
+    def _run_probes(self, connection: Connection, started_at: float, began: float) -> None:
+        for probe in self._visit.probes:
+            spent = self._tools.clock.monotonic() - began
+            if self._budget.expired():
+                output = ProbeOutput(
+                    reason=Reason.TIMEOUT,
+                    detail=f"the visit's {self._visit.visit_timeout_s:g} s were used up before this probe",
+                    hint="raise visit_timeout or lower the probes' timeouts",
+                )
+                self._finish(probe, output, started_at, began, tries=1)
+            else:
+                output, tries = self._try_until_done(probe, connection, spent)
+                self._finish(probe, output, started_at, began, tries)
+            started_at, began = self._tools.clock.now(), self._tools.clock.monotonic()
+
+    def _try_until_done(
+        self, probe: ProbeSpec, connection: Connection, spent_s: float
+    ) -> tuple[ProbeOutput, int]:
+        """Run one probe, again while the playbook and the rules allow (design §3 retries, §9.3)."""
+        tries = 1
+        budget_s = max(0.0, probe.timeout_s - spent_s)
+        while True:
+            deadline = self._capped(budget_s)
+            try:
+                output = self._tools.probe_for(probe.kind).run(probe, connection, deadline)
+            except FaultError as fault:
+                output = _output_of(fault)
+            except Exception as error:  # noqa: BLE001 - as in _connect
+                output = _bug(error)
+            output = _judged(output, probe)
+            if tries > probe.retries or not _may_retry(output, probe) or self._budget.expired():
+                return output, tries
+            self._tools.clock.sleep(min(probe.retry_delay_s, self._budget.remaining_s()))
+            tries, budget_s = tries + 1, probe.timeout_s
+
+    def _capped(self, seconds: float) -> Deadline:
+        return Deadline.after(self._tools.clock, min(seconds, self._budget.remaining_s()))
+
+    def _finish(
+        self, probe: ProbeSpec, output: ProbeOutput, started_at: float, began: float, tries: int
+    ) -> None:
+        outcome = Outcome.OK if output.reason is None else outcome_of(output.reason)
+        result = AttemptResult(
+            experiment=self._visit.experiment,
+            iteration=self._visit.iteration,
+            host=self._visit.target.host,
+            probe=probe.name,
+            outcome=outcome,
+            reason=output.reason,
+            detail=self._tools.redact(output.detail),
+            hint=output.hint,
+            on=_seen_on(output),
+            started_at=started_at,
+            elapsed_s=max(0.0, self._tools.clock.monotonic() - began),
+            timeout_s=probe.timeout_s,
+            tries=tries,
+            exit_code=output.exit_code,
+            stdout=output.stdout,
+            stderr=output.stderr,
+            stderr_text=output.stderr_text,
+            data=output.data,
+            kill_verified=output.kill_verified,
+            round_trips=output.round_trips,
+        )
+        self._attempts.append(result)
+        self._tools.tell(result)
+
+
+def _output_of(fault: FaultError) -> ProbeOutput:
+    return ProbeOutput(
+        reason=Reason(fault.reason),
+        detail=fault.message,
+        hint=fault.hint,
+        connection_lost=fault.connection_lost,
+        accepted=not fault.retryable,
+    )
+
+
+def _bug(error: Exception) -> ProbeOutput:
+    """Turn an error nobody foresaw into data; its text may hold anything, so only its type is shown."""
+    return ProbeOutput(
+        reason=Reason.TRANSPORT,
+        detail=f"internal error: {type(error).__name__}",
+        hint="this is a bug of ddcplay; run again with -vvv and report it",
+        accepted=True,
+    )
+
+
+def _judged(output: ProbeOutput, probe: ProbeSpec) -> ProbeOutput:
+    """Hold the exit code against `ok_codes`; both signed and unsigned spellings of a 32-bit code match."""
+    code = output.exit_code
+    if output.reason is not None or code is None:
+        return output
+    if code in probe.ok_codes or code - _EXIT_CODE_RANGE in probe.ok_codes:
+        return output
+    lines = (output.stderr_text or output.stderr.decode("utf-8", "replace")).strip().splitlines()
+    detail = f"exit code {code}" + (f": {lines[0][:200]}" if lines else "")
+    hint = "see the probe's stderr in the archive; name further good codes in ok_codes"
+    return replace(output, reason=Reason.EXIT_CODE, detail=detail, hint=hint)
+
+
+def _may_retry(output: ProbeOutput, probe: ProbeSpec) -> bool:
+    if output.reason is None or output.reason in _NEVER_RETRIED or output.reason not in probe.retry_on:
+        return False
+    return output.reason is Reason.EXIT_CODE or not output.accepted
+
+
+def _seen_on(output: ProbeOutput) -> bool | None:
+    """Say whether the machine was on: anything that answered was, a silent one may only have been silent."""
+    if output.reason in {Reason.NO_ANSWER, Reason.NO_NAME}:
+        return None if output.reason is Reason.NO_NAME else False
+    return True
