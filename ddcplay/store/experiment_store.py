@@ -1,0 +1,323 @@
+"""The door of the store: one experiment, opened by its only coordinator.
+
+Order of calls for a crash-safe run: `open_store`; run the chains of `pending_chains()` again and commit them;
+`Archive.repair()`; `TraceFiles.repair()`. Then per iteration: `open_iteration`, `commit_attempts` (acknowledged),
+filters, `commit_chains`, `Archive.append`, `close_iteration`, `tally`, `TraceFiles.write`, `note_trace_written`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import sqlalchemy as sa
+
+from ddcplay.errors import StoreError
+from ddcplay.model.result import AttemptResult
+from ddcplay.store import commits, reads
+from ddcplay.store.base import (
+    ArchivedAttempt,
+    ChainDone,
+    FileEnd,
+    IterationRecord,
+    IterationState,
+    PendingAttempt,
+    ProbeTally,
+    Provenance,
+)
+from ddcplay.store.dialect import database_url, open_engine, place_of
+from ddcplay.store.faults import store_faults
+from ddcplay.store.lock import ExperimentLock
+from ddcplay.store.migrations import upgrade
+from ddcplay.store.names import collision_key, directory_name
+from ddcplay.store.writer import Writer
+
+T = TypeVar("T")
+DATABASE_FILE = "experiment.db"
+
+
+def open_store(
+    directory: Path,
+    experiment: str,
+    *,
+    play: str,
+    clock_now: float,
+    url: str | None = None,
+    durability: str = "full",
+) -> ExperimentStore:
+    """Lock an experiment, bring its database to the newest schema, and open it.
+
+    Args:
+        directory: `<data>/<experiment>`; created (0700) when missing.
+        experiment: its name.
+        play: the play's name, kept when the experiment begins.
+        clock_now: UTC Unix seconds.
+        url: SQLAlchemy URL of setting `database`; None for `experiment.db` in `directory`.
+        durability: `full` syncs every commit and file, `batch` leaves that to the system: a power loss may take
+            the last moments, a crash of the program takes nothing.
+
+    Raises:
+        ExperimentBusyError: another coordinator has it.
+        StoreError: the database cannot be opened; the text says what to do.
+    """
+    target = database_url(directory / DATABASE_FILE, url)
+    place = place_of(target)
+    with store_faults("open the experiment", str(directory)):
+        lock = ExperimentLock(directory, experiment, clock_now)
+    try:
+        with store_faults("open the database", place):
+            engine = open_engine(target, durability=durability)
+            try:
+                upgrade(engine, place)
+                readers = open_engine(target, read_only=True)
+                return ExperimentStore(
+                    lock, engine, readers, identity=(experiment, play, clock_now), durability=durability
+                )
+            except BaseException:
+                engine.dispose()
+                raise
+    except BaseException:
+        lock.release()
+        raise
+
+
+class ExperimentStore:
+    """One experiment's truth; every method may be called from any thread. Made by `open_store`.
+
+    Args:
+        lock: held until `close`.
+        engine: for the writer.
+        readers: for everything that only reads.
+        identity: experiment name, play name, UTC Unix seconds of now.
+        durability: `full` or `batch`.
+    """
+
+    def __init__(
+        self,
+        lock: ExperimentLock,
+        engine: sa.Engine,
+        readers: sa.Engine,
+        *,
+        identity: tuple[str, str, float],
+        durability: str,
+    ) -> None:
+        self._lock = lock
+        self._engine = engine
+        self._readers = readers
+        self._place = place_of(engine.url)
+        self.experiment, play, now = identity
+        self.durability = durability
+        self._writer = Writer(engine, self._place)
+        self._numbers = threading.Lock()
+        try:
+            self._id, self.began_at = self._writer.do(
+                lambda c: commits.enter_experiment(c, self.experiment, play, now), "open the experiment"
+            )
+            self._directories = self._read(lambda c: reads.directories(c, self._id))
+            self._last_attempt = self._read(lambda c: reads.last_attempt_id(c, self._id))
+        except BaseException:
+            self._writer.close()
+            readers.dispose()
+            raise
+        self._taken = {collision_key(name) for name in self._directories.values()}
+
+    # --- iterations
+
+    def open_iteration(
+        self,
+        record: IterationRecord,
+        provenance: Provenance,
+        host_order: Sequence[str],
+        probe_order: Sequence[str],
+    ) -> None:
+        """Record that an iteration begins, with what it is run and whom it asks.
+
+        Args:
+            record: state `open`; its id must be above every earlier one.
+            provenance: stored with the row; the playbook's text once per digest.
+            host_order: inventory order; tallies and trace lines follow it.
+            probe_order: the play's order.
+
+        Raises:
+            StoreError: that id is recorded already, or the database refuses.
+        """
+        fresh = self._name_hosts(host_order)
+        self._writer.do(
+            lambda c: commits.open_iteration(
+                c, self._id, record, provenance, (host_order, probe_order), fresh
+            ),
+            f"open iteration {record.id}",
+        )
+
+    def last_iteration(self) -> IterationRecord | None:
+        """Return the newest iteration, None before the first."""
+        found = self._read(lambda c: reads.iterations(c, self._id, newest=1))
+        return found[0] if found else None
+
+    def iterations(self, *, above: int = -1) -> tuple[IterationRecord, ...]:
+        """Return the iterations with an id above `above`, oldest first."""
+        return self._read(lambda c: reads.iterations(c, self._id, above=above))
+
+    def recorded_pairs(self, iteration: int) -> frozenset[tuple[str, str]]:
+        """Return the (host, probe) pairs that have a row in an iteration; a restart leaves these out."""
+        return self._read(lambda c: reads.recorded_pairs(c, self._id, iteration))
+
+    def close_iteration(
+        self, iteration: int, closed_at: float, remote_s: float, state: IterationState, missed: int = 0
+    ) -> None:
+        """Record that an iteration is over.
+
+        Args:
+            iteration: its id.
+            closed_at: UTC Unix seconds.
+            remote_s: seconds from its start to its last attempt.
+            state: `closed` or `interrupted`.
+            missed: slots that passed meanwhile without an iteration; added to those recorded.
+        """
+        self._writer.do(
+            lambda c: commits.close_iteration(c, (self._id, iteration), closed_at, remote_s, state, missed),
+            f"close iteration {iteration}",
+        )
+
+    def tally(self, iteration: int) -> tuple[ProbeTally, ...]:
+        """Count an iteration: one tally per probe with at least one row, in the iteration's own orders."""
+        return self._read(lambda c: reads.tally(c, self._id, iteration))
+
+    def note_trace_written(self, iteration: int) -> None:
+        """Record that the trace lines of an iteration are synced."""
+        self._writer.do(
+            lambda c: commits.note_trace_written(c, self._id, iteration), f"note the trace of {iteration}"
+        )
+
+    # --- attempts
+
+    def commit_attempts(
+        self, results: Sequence[AttemptResult], keep: Mapping[str, str] | None = None
+    ) -> tuple[int, ...]:
+        """Commit 1: once this returns, the attempts and their outputs survive SIGKILL and power loss.
+
+        Args:
+            results: of iterations that are open in this store.
+            keep: probe → archive rule (`always on_failure on_change never`); `always` where missing.
+
+        Returns:
+            One attempt id per result, in the same order.
+
+        Raises:
+            StoreError: nothing of this call was written (a pair recorded twice, a full disk, …); what was
+                recorded before is untouched.
+        """
+        if not results:
+            return ()
+        strange = next((r for r in results if r.experiment != self.experiment), None)
+        if strange is not None:
+            raise StoreError(
+                f"an attempt of experiment {strange.experiment!r} was handed to {self.experiment!r}",
+                "this is a bug, please report it",
+            )
+        with self._numbers:
+            first = self._last_attempt + 1
+            self._last_attempt += len(results)
+        numbers = range(first, first + len(results))
+        rules = keep or {}
+        fresh = self._name_hosts([result.host for result in results])
+        try:
+            self._writer.do(
+                lambda c: commits.add_attempts(c, self._id, numbers, results, rules, fresh), "record attempts"
+            )
+        except StoreError as error:
+            self._name_duplicate(results, error)
+            raise
+        return tuple(numbers)
+
+    def pending_chains(self) -> tuple[PendingAttempt, ...]:
+        """Return acknowledged attempts whose chain has not ended, with outputs, in attempt order."""
+        return self._read(lambda c: reads.pending_chains(c, self._id, self.experiment))
+
+    def commit_chains(self, done: Sequence[ChainDone]) -> None:
+        """Commit 2: the attempts are through their filters; what these changed is written with it.
+
+        Raises:
+            StoreError: nothing of this call was written.
+        """
+        if done:
+            self._writer.do(lambda c: commits.finish_chains(c, self._id, done), "record filter chains")
+
+    # --- archive
+
+    def directory_name(self, host: str) -> str:
+        """Return the directory name of a host, which was fixed when it was first seen."""
+        name = self._directories.get(host)
+        if name is None:
+            raise StoreError(f"host {host!r} is unknown to {self._place}", "this is a bug, please report it")
+        return name
+
+    def archive_ends(self) -> dict[tuple[str, str], FileEnd]:
+        """Return the recorded ends of all cumulative files, by (host, probe)."""
+        return self._read(lambda c: reads.archive_ends(c, self._id))
+
+    def unarchived(
+        self, *, after: int = 0, limit: int = 200, pair: tuple[str, str] | None = None
+    ) -> tuple[PendingAttempt, ...]:
+        """Return attempts with `chain = done` whose outputs are still in the database, in attempt order.
+
+        Args:
+            after: attempt id to go on from.
+            limit: at most so many; outputs may be large.
+            pair: only those of one (host, probe).
+        """
+        return self._read(
+            lambda c: reads.unarchived(c, self._id, self.experiment, after=after, limit=limit, pair=pair)
+        )
+
+    def mark_archived(
+        self, archived: Sequence[ArchivedAttempt], ends: Mapping[tuple[str, str], FileEnd]
+    ) -> None:
+        """Record new ends and let the outputs leave the database, in one transaction.
+
+        Args:
+            archived: attempts whose outputs are synced, or not to be kept.
+            ends: (host, probe) → where its files end now; pairs whose files did not change are left out.
+        """
+        if archived or ends:
+            self._writer.do(
+                lambda c: commits.mark_archived(c, self._id, archived, ends), "record the archive's ends"
+            )
+
+    def close(self) -> None:
+        """Finish what was handed in, close every connection, release the experiment; further calls do nothing."""
+        self._writer.close()
+        self._readers.dispose()
+        self._engine.dispose()
+        self._lock.release()
+
+    # --- inside
+
+    def _read(self, work: Callable[[sa.Connection], T]) -> T:
+        with store_faults("read", self._place), self._readers.begin() as connection:
+            return work(connection)
+
+    def _name_hosts(self, hosts: Sequence[str]) -> dict[str, str]:
+        """Choose directories for hosts not seen before; rows are written by the caller's transaction."""
+        fresh = {}
+        with self._numbers:
+            for host in hosts:
+                if host not in self._directories:
+                    name = directory_name(host, self._taken)
+                    self._taken.add(collision_key(name))
+                    self._directories[host] = fresh[host] = name
+        return fresh
+
+    def _name_duplicate(self, results: Sequence[AttemptResult], error: StoreError) -> None:
+        """Say which attempt was there already, when that was the trouble."""
+        seen: set[tuple[int, str, str]] = set()
+        recorded = {iteration: self.recorded_pairs(iteration) for iteration in {r.iteration for r in results}}
+        for r in results:
+            if (r.iteration, r.host, r.probe) in seen or (r.host, r.probe) in recorded[r.iteration]:
+                raise StoreError(
+                    f"attempt {r.probe!r} on {r.host!r} in iteration {r.iteration} is already recorded in {self._place}",
+                    "nothing was written; leave out the pairs of recorded_pairs()",
+                ) from error
+            seen.add((r.iteration, r.host, r.probe))

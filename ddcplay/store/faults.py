@@ -1,0 +1,80 @@
+"""Turn what SQLAlchemy, the driver and the file system raise into a `StoreError` that says what to do.
+
+Only the driver's own text is used: SQLAlchemy's would repeat statement and parameters, and outputs of targets
+with them.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from ddcplay.errors import DdcplayError, StoreError
+
+# Part of the driver's text, lower case → what to do. The first that fits wins.
+_HINTS = (
+    ("disk is full", "free space on that disk; nothing that was acknowledged is lost"),
+    ("database is locked", "another program holds the database; close it (a database browser, a backup)"),
+    (
+        "malformed",
+        "the file is damaged: stop ddcplay, keep a copy, then restore a backup or try sqlite3's .recover",
+    ),
+    ("not a database", "the file is no SQLite database: move it away or restore a backup"),
+    ("readonly", "make the file and its directory writable for the account that runs ddcplay"),
+    ("unable to open", "check that the directory exists and that this account may write there"),
+    ("disk i/o error", "the disk or its file system reports errors; see the system's log"),
+    ("unique", "it is already recorded; nothing was written"),
+    (
+        "foreign key",
+        "it belongs to an iteration that is not in the database; this is a bug, please report it",
+    ),
+    (
+        "no such table",
+        "the database was made by something else, or only half; move it away or restore a backup",
+    ),
+)
+_OS_HINTS = {
+    errno.ENOSPC: "free space on that disk; nothing that was acknowledged is lost",
+    errno.EDQUOT: "the disk quota of this account is used up; free space or raise it",
+    errno.EACCES: "another program holds it, or this account may not write there",
+    errno.EPERM: "this account may not write there",
+    errno.EROFS: "the file system is mounted read-only",
+    errno.EMFILE: "too many open files: raise the limit (ulimit -n) or lower concurrency",
+}
+
+
+def describe(error: BaseException, action: str, place: str) -> StoreError:
+    """Build the error a user reads.
+
+    Args:
+        error: of the library.
+        action: what was tried, such as `record attempts`.
+        place: file or database, without secrets.
+    """
+    if isinstance(error, OSError):
+        what = error.strerror or type(error).__name__
+        return StoreError(
+            f"cannot {action} in {place}: {what}",
+            _OS_HINTS.get(error.errno or 0, "check that path and its disk"),
+        )
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    lines = str(cause).strip().splitlines()
+    text = lines[0] if lines else type(cause).__name__
+    hint = next(
+        (hint for part, hint in _HINTS if part in text.lower()), "see the text above; ddcplay doctor may help"
+    )
+    return StoreError(f"cannot {action} in {place}: {text}", hint)
+
+
+@contextmanager
+def store_faults(action: str, place: str) -> Iterator[None]:
+    """Translate every foreign error inside the block; ours pass."""
+    try:
+        yield
+    except DdcplayError:
+        raise
+    except (SQLAlchemyError, OSError) as error:
+        raise describe(error, action, place) from error

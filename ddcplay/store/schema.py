@@ -1,0 +1,158 @@
+"""Every table of the store, for SQLite and PostgreSQL alike; the migrations build exactly this.
+
+One database may hold several experiments, so each row carries `experiment_id`. Times are UTC Unix seconds as
+float. `sample static filter_state alert notification debt` arrive with the capabilities that fill them.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+HEAD = "0001"  # the newest migration; compared before Alembic is imported, so that opening stays quick
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+experiment = sa.Table(
+    "experiment",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False, unique=True),
+    sa.Column("play", sa.Text, nullable=False),
+    sa.Column("began_at", sa.Double, nullable=False),
+)
+
+playbook = sa.Table(
+    "playbook",
+    metadata,
+    sa.Column("digest", sa.Text, primary_key=True),  # SHA-256 of the text
+    sa.Column("text", sa.Text, nullable=False),
+)
+
+roster = sa.Table(  # who was asked what, in order; iterations share one row until inventory or play change
+    "roster",
+    metadata,
+    sa.Column("digest", sa.Text, primary_key=True),
+    sa.Column("hosts", sa.Text, nullable=False),  # JSON list
+    sa.Column("probes", sa.Text, nullable=False),  # JSON list
+)
+
+host = sa.Table(
+    "host",
+    metadata,
+    sa.Column("experiment_id", sa.ForeignKey("experiment.id"), primary_key=True),
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("directory", sa.Text, nullable=False),
+    sa.UniqueConstraint("experiment_id", "directory"),
+)
+
+iteration = sa.Table(
+    "iteration",
+    metadata,
+    sa.Column("experiment_id", sa.ForeignKey("experiment.id"), primary_key=True),
+    sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("started_at", sa.Double, nullable=False),
+    sa.Column("closed_at", sa.Double),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("pairs", sa.Integer, nullable=False),
+    sa.Column("remote_s", sa.Double),
+    sa.Column("missed", sa.Integer, nullable=False),
+    sa.Column("trace_written", sa.Boolean, nullable=False),
+    sa.Column("roster_digest", sa.ForeignKey("roster.digest"), nullable=False),
+    sa.Column("playbook_digest", sa.ForeignKey("playbook.digest"), nullable=False),
+    sa.Column("playbook_path", sa.Text, nullable=False),
+    sa.Column("git_commit", sa.Text, nullable=False),
+    sa.Column("git_dirty", sa.Boolean),
+    sa.Column("versions", sa.Text, nullable=False),  # JSON object
+)
+
+attempt = sa.Table(
+    "attempt",
+    metadata,
+    sa.Column("experiment_id", sa.Integer, primary_key=True, autoincrement=False),
+    # Numbered per experiment by its only writer: no RETURNING, no sequence, the same in every dialect.
+    sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("iteration", sa.BigInteger, nullable=False),
+    sa.Column("host", sa.Text, nullable=False),
+    sa.Column("probe", sa.Text, nullable=False),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text),
+    sa.Column("detail", sa.Text, nullable=False),
+    sa.Column("hint", sa.Text, nullable=False),
+    sa.Column("was_on", sa.Boolean),  # AttemptResult.on; ON is a word of SQL
+    sa.Column("started_at", sa.Double, nullable=False),
+    sa.Column("elapsed_s", sa.Double, nullable=False),
+    sa.Column("timeout_s", sa.Double, nullable=False),
+    sa.Column("tries", sa.Integer, nullable=False),
+    sa.Column("exit_code", sa.BigInteger),  # unsigned 32 bits
+    sa.Column("kill_verified", sa.Boolean),
+    sa.Column("round_trips", sa.Integer, nullable=False),
+    sa.Column("stdout_bytes", sa.BigInteger, nullable=False),
+    sa.Column("stderr_bytes", sa.BigInteger, nullable=False),
+    sa.Column("keep", sa.Text, nullable=False),
+    sa.Column("chain", sa.Text, nullable=False),  # pending, done
+    sa.Column("archived", sa.Boolean, nullable=False),  # its outputs are synced in the files, or not kept
+    sa.Column("stdout_end", sa.BigInteger),
+    sa.Column("stderr_end", sa.BigInteger),
+    sa.ForeignKeyConstraint(["experiment_id", "iteration"], ["iteration.experiment_id", "iteration.id"]),
+    sa.UniqueConstraint("experiment_id", "iteration", "host", "probe"),
+    sqlite_with_rowid=False,  # half the space of a second B-tree for the key
+)
+sa.Index("ix_attempt_pair", attempt.c.experiment_id, attempt.c.host, attempt.c.probe, attempt.c.iteration)
+# Only what still has work to do is in this one, so finding it after a crash costs nothing in a big database.
+sa.Index(
+    "ix_attempt_unfinished",
+    attempt.c.experiment_id,
+    attempt.c.id,
+    sqlite_where=attempt.c.archived == sa.false(),
+    postgresql_where=attempt.c.archived == sa.false(),
+)
+
+output = sa.Table(  # lives from commit 1 until the cumulative files hold it
+    "output",
+    metadata,
+    sa.Column("experiment_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("attempt_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("stdout", sa.LargeBinary, nullable=False),
+    sa.Column("stderr", sa.LargeBinary, nullable=False),
+    sa.Column("stderr_text", sa.Text),
+    sa.Column("data", sa.Text),  # JSON
+    sa.ForeignKeyConstraint(
+        ["experiment_id", "attempt_id"], ["attempt.experiment_id", "attempt.id"], ondelete="CASCADE"
+    ),
+)
+
+archive_file = sa.Table(  # how far the files of a (host, probe) are known to be good
+    "archive_file",
+    metadata,
+    sa.Column("experiment_id", sa.ForeignKey("experiment.id"), primary_key=True),
+    sa.Column("host", sa.Text, primary_key=True),
+    sa.Column("probe", sa.Text, primary_key=True),
+    sa.Column("stdout_end", sa.BigInteger, nullable=False),
+    sa.Column("stderr_end", sa.BigInteger, nullable=False),
+    sa.Column("digest", sa.Text, nullable=False),
+)
+
+credential = sa.Table(  # what the credential gate knows (design §9.3); keys and hashes are salted
+    "credential",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("proven", sa.Boolean, nullable=False),
+    sa.Column("refusals", sa.Integer, nullable=False),
+    sa.Column("blocked_since", sa.Double),
+    sa.Column("next_trial_at", sa.Double),
+    sa.Column("secret_hash", sa.Text, nullable=False),
+)
+
+salt = sa.Table(
+    "salt",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("value", sa.LargeBinary, nullable=False),
+)
