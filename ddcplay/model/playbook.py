@@ -9,6 +9,12 @@ from enum import StrEnum
 from ddcplay.errors import Place
 
 
+class Unsafe(str):
+    """Text written with `!unsafe`: taken as it is, never a template (design §3)."""
+
+    __slots__ = ()
+
+
 class PingMethod(StrEnum):
     """How the sweep looks for hosts."""
 
@@ -127,6 +133,7 @@ class Play:
         connect_timeout_s: counts inside the first attempt's budget.
         visit_timeout_s: None = sum of the probes' timeouts + connect.
         rooms: pattern list by which reports group hosts; empty = each host's deepest group.
+        vars_files: file as written → names of the variables it brought, for warnings.
         place: where the play stands.
     """
 
@@ -143,6 +150,7 @@ class Play:
     connect_timeout_s: float = 10.0
     visit_timeout_s: float | None = None
     rooms: tuple[str, ...] = ()
+    vars_files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     place: Place = field(default_factory=lambda: Place(""))
 
 

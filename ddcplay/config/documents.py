@@ -1,0 +1,280 @@
+"""The playbook language as Pydantic models: which keys exist and what each may hold (design §3).
+
+Defaults stand in `ddcplay.model` alone: a field that was not written is absent from `model_fields_set`, and
+whoever builds the value leaves it to the dataclass.
+"""
+
+from __future__ import annotations
+
+import codecs
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from ddcplay.config.validation import Level
+from ddcplay.config.values import (
+    Duration,
+    FileName,
+    Interval,
+    PositiveDuration,
+    Rendered,
+    Size,
+    Tags,
+    Text,
+    Texts,
+    TimeZone,
+    Truth,
+    Variables,
+    Whole,
+    Windows,
+)
+from ddcplay.config.words import WrongValueError, describe
+from ddcplay.model.playbook import PingMethod
+from ddcplay.model.result import Reason
+
+KINDS = ("command", "powershell")
+"""Kinds this program brings itself; others come as plug-ins of group `ddcplay.probes`."""
+
+_RETRYABLE = (Reason.TRANSPORT, Reason.QUOTA, Reason.TIMEOUT, Reason.EXIT_CODE, Reason.WQL)
+_MAX_EXIT_CODE = 2**32 - 1
+_CMD_LENGTH = 8191
+
+
+class Document(BaseModel):
+    """A mapping of the language: unknown keys refused, nothing converted behind the author's back."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=False)
+
+
+def _exit_codes(value: Any) -> tuple[int, ...]:
+    """Read one exit code or several; negative ones are Windows' NTSTATUS written as signed numbers."""
+    items = value if isinstance(value, list | tuple) else [value]
+    codes = []
+    for item in items:
+        number = int(item) if isinstance(item, Rendered) and item.strip().lstrip("-").isdecimal() else item
+        if isinstance(number, bool) or not isinstance(number, int):
+            raise WrongValueError(f"must be whole numbers, not {describe(item)}", "write [0, 1]")
+        if not -(2**31) <= number <= _MAX_EXIT_CODE:
+            raise WrongValueError(f"{str(number)[:20]} is no exit code", "write 0 to 4294967295")
+        codes.append(number % 2**32)
+    if not codes:
+        raise WrongValueError("is an empty list", "write [0], or remove the key")
+    return tuple(codes)
+
+
+def _reasons(value: Any) -> tuple[Reason, ...]:
+    items = [value] if isinstance(value, str) else value
+    if not isinstance(items, list | tuple):
+        raise WrongValueError(f"must be a list of reasons, not {describe(value)}", "write [transport]")
+    for item in items:
+        if item in {Reason.AUTH, Reason.AUTH_BLOCKED} and isinstance(item, str):
+            raise WrongValueError(
+                f"{item!r} is never tried again", "a second wrong password may lock the account"
+            )
+        if not isinstance(item, str) or item not in _RETRYABLE:
+            known = ", ".join(_RETRYABLE)
+            raise WrongValueError(f"{describe(item)} is no reason to try again", f"known: {known}")
+    return tuple(Reason(item) for item in items)
+
+
+def _environment(value: Any) -> Any:
+    """Check names and values of environment variables; Windows does not tell their case apart."""
+    if not isinstance(value, dict):
+        return value
+    seen: dict[str, str] = {}
+    result = {}
+    for name, item in value.items():
+        if not isinstance(name, str) or not name or any(char in name for char in "=\0\r\n"):
+            raise WrongValueError(
+                f"{name!r} cannot be an environment variable", "use letters, digits and '_'"
+            )
+        if name.upper() in seen:
+            raise WrongValueError(
+                f"{seen[name.upper()]!r} and {name!r} are one variable in Windows", "remove one"
+            )
+        seen[name.upper()] = name
+        if isinstance(item, bool) or not isinstance(item, str | int | float):
+            raise WrongValueError(f"{name!r} must be text, not {describe(item)}", "put it in quotes")
+        if "\0" in str(item):
+            raise WrongValueError(f"{name!r} holds a NUL character", "remove it")
+        result[name] = str(item)
+    return result
+
+
+def _codepage(value: Any) -> Any:
+    value = int(value) if isinstance(value, Rendered) and value.strip().isdecimal() else value
+    if isinstance(value, int) and not isinstance(value, bool) and codec_of(value) is None:
+        raise WrongValueError(
+            f"there is no code page {str(value)[:20]}", "write 65001 (UTF-8), 850, 437, 1252 …"
+        )
+    return value
+
+
+def codec_of(codepage: int) -> str | None:
+    """Return Python's codec for a Windows code page, None when it has none."""
+    name = "utf-8" if codepage == 65001 else f"cp{codepage}"
+    try:
+        return codecs.lookup(name).name if 0 < codepage <= 65535 else None
+    except LookupError:
+        return None
+
+
+def _when(value: Any) -> tuple[str, ...]:
+    """Read one expression or several, all of which must hold."""
+    items = value if isinstance(value, list) else [value]
+    expressions = tuple(str(item).lower() if isinstance(item, bool) else item for item in items)
+    for item in expressions:
+        if not isinstance(item, str) or not item.strip():
+            raise WrongValueError(
+                f"must be an expression, not {describe(item)}", "write when: \"drive == 'C:'\""
+            )
+        if "{{" in item or "{%" in item:
+            raise WrongValueError("takes a bare expression", "leave out the {{ }}: when: \"drive == 'C:'\"")
+    if not expressions:
+        raise WrongValueError("is an empty list", "write an expression, or remove the key")
+    return expressions
+
+
+def check_body(kind: str, body: object) -> str | None:
+    """Say what is wrong with the value of a probe's kind, as far as it can be known.
+
+    Args:
+        kind: such as `command`; of kinds brought by plug-ins nothing is known here.
+        body: its value, rendered or without templates.
+    """
+    if kind not in KINDS:
+        return None
+    if not isinstance(body, str):
+        return f"must be text, not {describe(body)}"
+    if not body.strip():
+        return "is empty"
+    if "\0" in body:
+        return "holds a NUL character"
+    if kind == "command" and "\n" in body.strip():
+        return "must be one line; cmd.exe would run the first and drop the rest (use `powershell`, or join with &)"
+    if kind == "command" and len(body) > _CMD_LENGTH:
+        return f"has {len(body)} characters; cmd.exe takes {_CMD_LENGTH}"
+    return None
+
+
+class ProbeOptions(Document):
+    """Keys of a probe that are rendered per host and end in a `ProbeSpec`."""
+
+    timeout: PositiveDuration = 0
+    max_output: Size = 0
+    ok_codes: Annotated[tuple[int, ...], BeforeValidator(_exit_codes)] = ()
+    retries: Annotated[Whole, Field(ge=0, le=100)] = 0
+    retry_delay: Duration = 0
+    retry_on: Annotated[tuple[Reason, ...], BeforeValidator(_reasons)] = ()
+    env: Annotated[dict[str, str], BeforeValidator(_environment)] = {}
+    chdir: Text = ""
+    stdin: str = ""
+    codepage: Annotated[int, BeforeValidator(_codepage)] = 0
+    keep: Literal["always", "on_failure", "on_change", "never"] = "always"
+    priority: Literal["low", "below_normal", "normal"] = "normal"
+    kill_tree: Truth = True
+
+
+class DefaultsDocument(ProbeOptions):
+    """The play's `defaults`: any probe key but its name and kind."""
+
+    when: Annotated[tuple[str, ...], BeforeValidator(_when)] = ()
+    tags: Tags = ()
+    vars: Variables = {}
+    template: bool = True
+
+
+class ProbeDocument(DefaultsDocument):
+    """One entry of `probes`, its kind taken out."""
+
+    name: FileName
+
+
+class ScheduleDocument(Document):
+    """When iterations start."""
+
+    every: Interval
+    min_gap: Duration = 0
+    align: Truth = False
+    iterations: Annotated[Whole, Field(ge=1)] = 1
+    until: PositiveDuration = 0
+    blackout: Windows = ()
+
+
+class PingDocument(Document):
+    """How the pool is swept; a bare word is the method."""
+
+    method: Literal["auto", "tcp", "icmp", "identify", "none"] = "auto"
+    timeout: PositiveDuration = 0
+    attempts: Annotated[Whole, Field(ge=1, le=100)] = 1
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_word(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        if value not in set(PingMethod):
+            raise WrongValueError(f"{value!r} is no way to ping", f"known: {', '.join(PingMethod)}")
+        return {"method": str(value)}
+
+
+class PlayDocument(Document):
+    """One play; its probes are checked one by one."""
+
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    hosts: Texts
+    probes: Annotated[list[Any], Field(min_length=1)]
+    experiment: FileName = ""
+    vars: Variables = {}
+    vars_files: Texts = ()
+    timezone: TimeZone = ""
+    schedule: ScheduleDocument | None = None
+    ping: PingDocument = PingDocument()
+    concurrency: Annotated[Whole, Field(ge=1, le=100_000)] = 1
+    late_sweep: Truth = False
+    connect_timeout: PositiveDuration = 0
+    visit_timeout: PositiveDuration = 0
+    rooms: Texts = ()
+    defaults: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _schedule_is_written(cls, value: Any) -> Any:
+        # None is the model's "not written"; in a file it is a forgotten value.
+        if isinstance(value, dict) and "schedule" in value and value["schedule"] is None:
+            return {**value, "schedule": {}}
+        return value
+
+
+def _belongs(model: type[BaseModel], hint: str) -> dict[str, str]:
+    return {name: hint.format(name) for name in model.model_fields}
+
+
+SCHEDULE = Level(
+    "schedule", ScheduleDocument, {}, _belongs(PlayDocument, "`{}` belongs to the play, not to its schedule")
+)
+PING = Level("ping", PingDocument, {}, {})
+PLAY = Level(
+    "play",
+    PlayDocument,
+    {"schedule": SCHEDULE, "ping": PING},
+    _belongs(ScheduleDocument, "`{0}` belongs to the schedule: write schedule: {{{0}: ...}}")
+    | _belongs(DefaultsDocument, "`{0}` belongs to probes; for all of them write defaults: {{{0}: ...}}")
+    | dict.fromkeys(KINDS, "what to run is listed under `probes`, each with its name"),
+)
+PROBE = Level(
+    "probe",
+    ProbeDocument,
+    {},
+    _belongs(PlayDocument, "`{}` belongs to the play, not to a probe"),
+    besides=KINDS,
+)
+DEFAULTS = Level(
+    "defaults",
+    DefaultsDocument,
+    {},
+    _belongs(PlayDocument, "`{}` belongs to the play itself")
+    | dict.fromkeys(KINDS, "each probe says itself what it runs")
+    | {"name": "each probe has a name of its own"},
+)
+OPTIONS = Level("probe", ProbeOptions, {}, {})

@@ -1,0 +1,221 @@
+"""A playbook file to a `Playbook`: every play read, everything wrong in it told at once with its place."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, cast
+
+from pydantic import BaseModel
+
+from ddcplay.config.documents import PLAY, PlayDocument
+from ddcplay.config.probe_entry import build_probe, read_probes
+from ddcplay.config.reading import Reading, Render, UnrenderedError, as_mapping, stop_on
+from ddcplay.config.validation import refuse_later, validate
+from ddcplay.config.values import check_file_name
+from ddcplay.config.vars_files import read_vars_files
+from ddcplay.config.words import WrongValueError, describe, nearest
+from ddcplay.config.yaml_marks import Loc, read_yaml
+from ddcplay.errors import UsageError
+from ddcplay.model.playbook import PingMethod, PingPolicy, Play, Playbook, Schedule
+
+__all__ = ["build_probe", "find_playbook", "read_playbook"]
+
+_UNRENDERED_KEYS = frozenset({"vars", "vars_files", "probes", "defaults"})
+_NO_VARS: Mapping[str, object] = MappingProxyType({})
+_SCHEDULE_NAMES = {"every": "every_s", "min_gap": "min_gap_s", "until": "until_s"}
+_PING_NAMES = {"timeout": "timeout_s"}
+_RESERVED_EXPERIMENTS = {"simulated"}
+
+
+def read_playbook(
+    path: Path,
+    *,
+    extra_vars: Mapping[str, object] = _NO_VARS,
+    render: Render | None,
+    project_root: Path | None = None,
+) -> Playbook:
+    """Read and check a playbook.
+
+    Args:
+        path: the file; messages name it as it is given here.
+        extra_vars: `-e`; wins over play vars where name, experiment, hosts and schedule are rendered.
+        render: `render(text, variables, place)`; called once for each template of the play's own keys and of
+            probe names and tags. None refuses templates there.
+        project_root: where `vars_files` are looked for after the playbook's own directory.
+
+    Raises:
+        ConfigError: everything that is wrong, in file order.
+    """
+    marked = read_yaml(path)
+    reading = Reading(marked, render, list(marked.problems))
+    plays = []
+    for index, raw in enumerate(_plays_of(reading)):
+        play = _read_play(reading, raw, (index,), extra_vars, (path.parent, project_root or path.parent))
+        if play is not None:
+            plays.append(play)
+    _refuse_same_experiments(reading, plays)
+    stop_on(reading.problems, marked.file)
+    return Playbook(str(path), marked.text, tuple(plays))
+
+
+def _plays_of(reading: Reading) -> list[object]:
+    data = reading.marked.data
+    if isinstance(data, list) and data:
+        return data
+    place = reading.marked.place(())
+    if data is None or data == []:
+        reading.report(place, "the playbook is empty", "write - name: ..., hosts: ... and probes: ...")
+    else:
+        hint = (
+            "put '- ' before its first key" if isinstance(data, Mapping) else "write - name: ..., hosts: ..."
+        )
+        reading.report(place, f"a playbook must be a list of plays, not {describe(data)}", hint)
+    return []
+
+
+def _read_play(
+    reading: Reading, raw: object, loc: Loc, extra_vars: Mapping[str, object], folders: tuple[Path, Path]
+) -> Play | None:
+    written = as_mapping(raw)
+    if written is None:
+        reading.report(
+            reading.marked.place(loc), f"a play must be a mapping, not {describe(raw)}", "write - name: ..."
+        )
+        return None
+    data = refuse_later("play", written, reading, loc)
+    quiet = set()
+    schedule = as_mapping(data.get("schedule"))
+    if schedule is not None:
+        data["schedule"] = refuse_later("schedule", schedule, reading, (*loc, "schedule"))
+        quiet |= {"every"} if len(data["schedule"]) < len(schedule) else set()
+    own_vars = as_mapping(data.get("vars")) or {}
+    from_files = read_vars_files(
+        reading, data.get("vars_files"), (*loc, "vars_files"), {**own_vars, **extra_vars}, folders
+    )
+    play_vars = {**own_vars, **{name: value for part in from_files.values() for name, value in part.items()}}
+    variables = {**play_vars, **extra_vars}
+    data, failed = _rendered(reading, data, loc, variables)
+    document = cast("PlayDocument | None", validate(PLAY, data, reading, loc, quiet | failed))
+    probes = read_probes(reading, data, loc, variables)
+    if document is None:
+        return None
+    experiment = _experiment(reading, document, loc)
+    if experiment is None:
+        return None
+    names = {file: tuple(part) for file, part in from_files.items()}
+    return Play(
+        experiment=experiment,
+        probes=probes,
+        vars=play_vars,
+        vars_files=names,
+        place=reading.marked.place(loc),
+        **_settings(document),
+    )
+
+
+def _rendered(
+    reading: Reading, data: Mapping[Any, Any], loc: Loc, variables: Mapping[str, object]
+) -> tuple[dict[Any, Any], set[str]]:
+    """Render the play's own keys; those that failed (and were noted) are left out and named."""
+    result, failed = {}, set()
+    for key, value in data.items():
+        try:
+            result[key] = (
+                value if key in _UNRENDERED_KEYS else reading.rendered(value, (*loc, key), variables)
+            )
+        except UnrenderedError:
+            failed.add(key)
+    return result, failed
+
+
+def _experiment(reading: Reading, document: PlayDocument, loc: Loc) -> str | None:
+    written = "experiment" in document.model_fields_set
+    name = str(document.experiment) if written else slug(document.name)
+    place = reading.marked.place((*loc, "experiment" if written else "name"))
+    if document.schedule is not None and not written:
+        place = reading.marked.key_place((*loc, "schedule"))
+        message = "a play with a schedule needs an experiment, the name its data is kept under"
+        reading.report(place, message, f"write experiment: {name or 'NAME'}")
+        return None
+    if name.casefold() in _RESERVED_EXPERIMENTS:
+        reading.report(
+            place, f"experiment {name!r} is kept for simulations", "write experiment: with another name"
+        )
+        return None
+    try:
+        return check_file_name(name)
+    except WrongValueError:
+        message = f"no experiment name can be made of {document.name[:40]!r}"
+        reading.report(place, message, "write experiment: with letters and digits")
+        return None
+
+
+def slug(name: str) -> str:
+    """Make a file-name safe word of a play's name: `Classroom usage` → `classroom-usage`."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    return re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")[:64].rstrip("-")
+
+
+def _refuse_same_experiments(reading: Reading, plays: list[Play]) -> None:
+    seen: dict[str, Play] = {}
+    for play in plays:
+        first = seen.setdefault(play.experiment.casefold(), play)
+        if first is not play:
+            hint = f"the play in line {first.place.line} has it; give each play an experiment: of its own"
+            reading.report(play.place, f"two plays have the experiment {play.experiment!r}", hint)
+
+
+def _settings(document: PlayDocument) -> dict[str, Any]:
+    """Gather what was written; the rest keeps the defaults of `Play`."""
+    # `late_sweep` is off until the second sweep exists (words.LATER_VALUES).
+    result: dict[str, Any] = {
+        "name": str(document.name),
+        "hosts": ":".join(document.hosts),
+        "late_sweep": False,
+    }
+    names = {"connect_timeout": "connect_timeout_s", "visit_timeout": "visit_timeout_s"}
+    for key in document.model_fields_set & {"timezone", "concurrency", "late_sweep", "rooms", *names}:
+        result[names.get(key, key)] = getattr(document, key)
+    if document.schedule is not None:
+        result["schedule"] = Schedule(**_written(document.schedule, _SCHEDULE_NAMES))
+    if "ping" in document.model_fields_set:
+        values = _written(document.ping, _PING_NAMES)
+        if "method" in values:
+            values["method"] = PingMethod(values["method"])
+        result["ping"] = PingPolicy(**values)
+    return result
+
+
+def _written(document: BaseModel, names: Mapping[str, str]) -> dict[str, Any]:
+    return {names.get(key, key): getattr(document, key) for key in sorted(document.model_fields_set)}
+
+
+def find_playbook(name: str, project_root: Path, cwd: Path) -> Path:
+    """Find a playbook by path or by name.
+
+    Args:
+        name: a path, or a name under `playbooks/`; `.yml` or `.yaml` may be left out.
+        project_root: looked in after `cwd`.
+        cwd: where the user stands.
+
+    Raises:
+        UsageError: nothing found, with what was looked at and near names.
+    """
+    folders = dict.fromkeys((cwd, cwd / "playbooks", project_root, project_root / "playbooks"))
+    candidates = list(
+        dict.fromkeys(folder / (name + end) for folder in folders for end in ("", ".yml", ".yaml"))
+    )
+    for path in candidates if name and "\0" not in name else []:
+        if path.is_file():
+            return path
+    known = {path.stem for folder in folders for end in ("yml", "yaml") for path in folder.glob(f"*.{end}")}
+    close = nearest(Path(name).stem, known)
+    looked = ", ".join(str(folder) for folder in folders)
+    near = f"did you mean {close!r}? " if close else ""
+    raise UsageError(
+        f"there is no playbook {name!r}", f"{near}looked for {name}, {name}.yml and {name}.yaml in {looked}"
+    )
