@@ -191,6 +191,18 @@ class ExperimentStore:
             lambda c: commits.note_trace_written(c, self._id, iteration), f"note the trace of {iteration}"
         )
 
+    def first_pending_iteration(self) -> int | None:
+        """Return the oldest iteration with a chain still to run, None when there is none."""
+        return self._read(lambda c: reads.first_pending_iteration(c, self._id))
+
+    def ended_with_rows(self, probe: str, above: int) -> tuple[int, ...]:
+        """Return the ended iterations above an id in which a probe has rows, oldest first."""
+        return self._read(lambda c: reads.closed_with_rows(c, self._id, probe, above))
+
+    def probe_names(self) -> tuple[str, ...]:
+        """Return every probe the experiment ever had."""
+        return self._read(lambda c: reads.probes(c, self._id))
+
     # --- attempts
 
     def commit_attempts(
