@@ -51,7 +51,7 @@ def iterations(
     table = schema.iteration
     query = sa.select(table).where(table.c.experiment_id == experiment_id, table.c.id > above)
     query = query.order_by(table.c.id.desc()).limit(newest)
-    found = [iteration_from(row) for row in connection.execute(query).mappings()]
+    found = [iteration_from(dict(row)) for row in connection.execute(query).mappings()]
     return tuple(reversed(found))
 
 
@@ -199,4 +199,4 @@ def _ranks(names: Iterable[str]) -> dict[str, int]:
 
 
 def _pending(rows: Iterable[sa.RowMapping], experiment: str) -> tuple[PendingAttempt, ...]:
-    return tuple(PendingAttempt(row["id"], result_from(row, experiment), row["keep"]) for row in rows)
+    return tuple(PendingAttempt(row["id"], result_from(dict(row), experiment), row["keep"]) for row in rows)

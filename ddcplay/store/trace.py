@@ -8,7 +8,6 @@ Nine fields are DDC's, the tenth (skipped names) is ours; nine-field lines are r
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import unicodedata
@@ -78,12 +77,21 @@ def parse_line(text: str) -> TraceLine:
         raise StoreError(
             f"a trace line has nine or ten fields, this one {len(fields)}", "cut the damaged line"
         )
-    counts = [
-        _count(fields[place], name) for place, name in enumerate(("iteration", "ok", "failed", "unavailable"))
-    ]
-    percent = None if fields[4].strip() == "-" else _number(fields[4], "percent")
+    iteration, ok, failed, unavailable = (_count(text) for text in fields[:4])
+    percent = None if fields[4].strip() == "-" else _number(fields[4])
     names = [tuple(_decoded(name) for name in item.split(",")) if item else () for item in fields[6:]]
-    return TraceLine(*counts, percent, _number(fields[5], "elapsed"), *names)
+    return TraceLine(
+        iteration=iteration,
+        ok=ok,
+        failed=failed,
+        unavailable=unavailable,
+        percent_ok=percent,
+        elapsed_s=_number(fields[5]),
+        ok_names=names[0],
+        failed_names=names[1],
+        unavailable_names=names[2],
+        skipped_names=names[3] if len(names) > 3 else (),
+    )
 
 
 class TraceFiles:
@@ -231,14 +239,13 @@ def _decoded(text: str) -> str:
         return text
 
 
-def _count(text: str, what: str) -> int:
+def _count(text: str) -> int:
     if not _COUNT.fullmatch(text.strip()):
-        raise StoreError(f"trace line: {what} is {text!r}, not a whole number", "cut the damaged line")
+        raise StoreError(f"trace line: {text!r} is not a whole number", "cut the damaged line")
     return int(text)
 
 
-def _number(text: str, what: str) -> float:
-    value = float(text) if _NUMBER.fullmatch(text.strip()) else math.nan
-    if not math.isfinite(value):
-        raise StoreError(f"trace line: {what} is {text!r}, not a number", "cut the damaged line")
-    return value
+def _number(text: str) -> float:
+    if not _NUMBER.fullmatch(text.strip()):
+        raise StoreError(f"trace line: {text!r} is not a number", "cut the damaged line")
+    return float(text)

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import sqlalchemy as sa
 
@@ -73,7 +73,7 @@ class Writer:
             if self._closed:
                 raise StoreError(f"cannot {action}: the store is closed", "open it again")
             self._queue.put(request)
-        return request.future.result()  # type: ignore[return-value] - the future of this very closure
+        return cast("T", request.future.result())  # the queue holds closures of every result type
 
     def close(self) -> None:
         """Finish what was handed in, then let the connection go; further calls do nothing."""
