@@ -6,9 +6,11 @@ secrets enter as salted hashes; the salt never leaves the database.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import hmac
 import secrets
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +25,7 @@ from ddcplay.store.migrations import upgrade
 
 T = TypeVar("T")
 DATABASE_FILE = "ddcplay.db"
-_SCRYPT = {"n": 2**13, "r": 8, "p": 1, "dklen": 24}  # some 20 ms: a stolen database is no list of passwords
+_SCRYPT_N = 2**13  # some 20 ms: a stolen database is no list of passwords
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +33,13 @@ class CredentialState:
     """What is known of one credential.
 
     Args:
-        key: `CredentialLedger.key_of` its identity.
+        key: what tells it from others: account, realm, host where it is the host's own, digest. On the disk it
+            is a salted hash.
         proven: some host accepted this secret.
         refusals: in a row, without a success between.
         blocked_since: UTC Unix seconds, None when it may be used.
         next_trial_at: UTC Unix seconds of the one trial that a blocked credential gets.
-        secret_hash: `CredentialLedger.hash_secret` of the secret this state is about; another secret, another
-            state.
+        secret_hash: `CredentialLedger.digest` of the secret this state is about, "" where the key holds it.
     """
 
     key: str
@@ -62,6 +64,9 @@ class CredentialLedger:
     def __init__(self, data_dir: Path, url: str | None = None) -> None:
         target = database_url(data_dir / DATABASE_FILE, url)
         self._place = place_of(target)
+        self._lock = threading.Lock()
+        self._process_key = secrets.token_bytes(32)
+        self._digests: dict[bytes, str] = {}
         with store_faults("open the credential ledger", self._place):
             self._engine = open_engine(target)
             try:
@@ -71,27 +76,28 @@ class CredentialLedger:
                 self._engine.dispose()
                 raise
 
-    def key_of(self, identity: str) -> str:
-        r"""Return the salted key of a credential.
+    def digest(self, secret: str) -> str:
+        """Return a salted, deliberately slow digest of a secret, by which a changed one is noticed.
 
-        Args:
-            identity: user and realm (`DOM\u`, `u@REALM`), with the host where the secret is the host's own.
+        The same secret is digested once per process: the gate asks for every host.
         """
-        return hmac.new(self._salt, b"key\0" + _bytes(identity), "sha256").hexdigest()[:32]
-
-    def hash_secret(self, secret: str) -> str:
-        """Return a salted, deliberately slow hash, by which a changed secret is noticed; keep it for the run."""
-        salt = hashlib.sha256(b"secret\0" + self._salt).digest()
-        return hashlib.scrypt(_bytes(secret), salt=salt, **_SCRYPT).hex()
+        quick = hmac.digest(self._process_key, _bytes(secret), "sha256")
+        with self._lock:
+            if quick not in self._digests:
+                salt = hashlib.sha256(b"secret\0" + self._salt).digest()
+                self._digests[quick] = hashlib.scrypt(
+                    _bytes(secret), salt=salt, n=_SCRYPT_N, r=8, p=1, dklen=24
+                ).hex()
+            return self._digests[quick]
 
     def load(self, key: str) -> CredentialState | None:
         """Return the state of a key, None when nothing is known."""
         with store_faults("read the credential ledger", self._place), self._engine.connect() as connection:
-            return _load(connection, key)
+            return self._load(connection, key)
 
     def save(self, state: CredentialState) -> None:
         """Write a state; it is durable when this returns."""
-        self._write(lambda connection: _save(connection, state))
+        self._write(lambda connection: self._save(connection, state))
 
     def update(
         self, key: str, change: Callable[[CredentialState | None], CredentialState]
@@ -104,14 +110,14 @@ class CredentialLedger:
         """
 
         def work(connection: sa.Connection) -> CredentialState:
-            state = change(_load(connection, key))
-            _save(connection, state)
+            state = change(self._load(connection, key))
+            self._save(connection, state)
             return state
 
         return self._write(work)
 
     def all(self) -> tuple[CredentialState, ...]:
-        """Return every state, by key."""
+        """Return every state; keys are as they lie on the disk, salted."""
         query = sa.select(schema.credential).order_by(schema.credential.c.key)
         with store_faults("read the credential ledger", self._place), self._engine.connect() as connection:
             return tuple(CredentialState(**row) for row in connection.execute(query).mappings())
@@ -124,6 +130,18 @@ class CredentialLedger:
         with store_faults("write the credential ledger", self._place), self._engine.begin() as connection:
             return work(connection)
 
+    def _load(self, connection: sa.Connection, key: str) -> CredentialState | None:
+        query = sa.select(schema.credential).where(schema.credential.c.key == self._salted(key))
+        row = connection.execute(query).mappings().first()
+        return None if row is None else CredentialState(**{**row, "key": key})
+
+    def _save(self, connection: sa.Connection, state: CredentialState) -> None:
+        row = {**dataclasses.asdict(state), "key": self._salted(state.key)}
+        connection.execute(insert_or_replace(connection, schema.credential), row)
+
+    def _salted(self, key: str) -> str:
+        return hmac.digest(self._salt, b"key\0" + _bytes(key), "sha256").hex()[:32]
+
 
 def _enter_salt(connection: sa.Connection) -> bytes:
     connection.execute(insert_missing(connection, schema.salt), {"id": 1, "value": secrets.token_bytes(32)})
@@ -131,24 +149,6 @@ def _enter_salt(connection: sa.Connection) -> bytes:
         sa.select(schema.salt.c.value).where(schema.salt.c.id == 1)
     ).scalar_one()
     return found
-
-
-def _load(connection: sa.Connection, key: str) -> CredentialState | None:
-    query = sa.select(schema.credential).where(schema.credential.c.key == key)
-    row = connection.execute(query).mappings().first()
-    return None if row is None else CredentialState(**row)
-
-
-def _save(connection: sa.Connection, state: CredentialState) -> None:
-    row = {
-        "key": state.key,
-        "proven": state.proven,
-        "refusals": state.refusals,
-        "blocked_since": state.blocked_since,
-        "next_trial_at": state.next_trial_at,
-        "secret_hash": state.secret_hash,
-    }
-    connection.execute(insert_or_replace(connection, schema.credential), row)
 
 
 def _bytes(text: str) -> bytes:
