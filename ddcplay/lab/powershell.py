@@ -1,0 +1,218 @@
+"""A very small PowerShell: enough cmdlets to test what a collector does with output, errors and exit codes.
+
+Standard error is CLIXML, as powershell.exe writes it when it is started by a remote shell.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from xml.sax.saxutils import escape
+
+from ddcplay.lab import commands
+from ddcplay.lab.program import Console, Program, Sleep, Write
+
+_PROGRESS = (
+    '<Obj S="progress" RefId="0"><TN RefId="0"><T>System.Management.Automation.PSCustomObject</T>'
+    '<T>System.Object</T></TN><MS><I64 N="SourceId">1</I64><PR N="Record">'
+    "<AV>Preparing modules for first use.</AV><AI>0</AI><Nil /><PI>-1</PI><PC>-1</PC><T>Completed</T><SR>-1</SR>"
+    "<SD> </SD></PR></MS></Obj>"
+)
+_OPTION = re.compile(r"\s*[-/]([A-Za-z]+)(?=\s|$)")
+_FLAGS = ("noprofile", "nop", "noninteractive", "noni", "nologo", "sta", "mta")
+
+
+def run(console: Console, arguments: str) -> Program:
+    """Run powershell.exe with the rest of its command line and return its exit code."""
+    script, from_stdin = _script(arguments)
+    if from_stdin or "$input" in script or "[Console]::In" in script:
+        data = yield from commands.read_input(console)
+        given = data.decode("utf-8-sig", errors="replace")
+        script = (
+            given
+            if from_stdin or re.search(r"iex|invoke-expression|scriptblock", script, re.IGNORECASE)
+            else (script.replace("$input", _quote(given.rstrip("\r\n"))))
+        )
+    errors: list[str] = []
+    code = yield from _statements(console, script, errors)
+    quiet = re.search(r"\$ProgressPreference\s*=\s*['\"]?SilentlyContinue", script)
+    if errors or not quiet:
+        yield _clixml(console, errors, progress=not quiet)
+    return code
+
+
+def _script(arguments: str) -> tuple[str, bool]:
+    """Find the script text; the second value says that it comes from standard input."""
+    rest = arguments
+    while match := _OPTION.match(rest):
+        name, rest = match[1].lower(), rest[match.end() :].lstrip()
+        if "encodedcommand".startswith(name) or name == "ec":
+            return base64.b64decode(rest.split()[0].strip('"')).decode("utf-16-le"), False
+        if "command".startswith(name):
+            text = rest.strip()
+            return (_unquote(text), text == "-")
+        if "file".startswith(name):
+            return ("", True) if rest.strip() == "-" else (_unquote(rest), False)
+        if name not in _FLAGS:
+            rest = rest.partition(" ")[2] if " " in rest else ""
+    return (_unquote(rest.strip()), not rest.strip() or rest.strip() == "-")
+
+
+def _unquote(text: str) -> str:
+    return (
+        text[1:-1].replace('\\"', '"')
+        if len(text) > 1 and text[0] == text[-1] == '"'
+        else text.replace('\\"', '"')
+    )
+
+
+def _quote(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _split(script: str) -> Iterator[str]:
+    """Cut a script at line ends and `;` outside quotes and braces."""
+    start, quote, depth = 0, "", 0
+    for index, char in enumerate(script):
+        if quote:
+            quote = "" if char == quote else quote
+        elif char in "'\"":
+            quote = char
+        elif char in "{(":
+            depth += 1
+        elif char in "})":
+            depth -= 1
+        elif char in ";\n" and depth <= 0:
+            yield script[start:index].strip()
+            start = index + 1
+    yield script[start:].strip()
+
+
+def _statements(console: Console, script: str, errors: list[str]) -> Program:
+    code = 0
+    variables: dict[str, str] = {}
+    for statement in _split(script):
+        if not statement or statement.startswith("#"):
+            continue
+        if ended := re.fullmatch(r"exit(?:\s+(-?\d+|\$\w+))?", statement, re.IGNORECASE):
+            value = ended[1] or "0"
+            return int(value) if not value.startswith("$") else console.last_code
+        if assigned := re.fullmatch(r"\$([\w:]+)\s*=\s*(.*)", statement, re.DOTALL):
+            _assign(console, variables, assigned[1], _value(console, variables, assigned[2]) or "")
+            continue
+        code = yield from _statement(console, variables, statement, errors)
+    return code
+
+
+def _assign(console: Console, variables: dict[str, str], name: str, value: str) -> None:
+    if name.lower().startswith("env:"):
+        console.env[name[4:]] = value
+    else:
+        variables[name.lower()] = value
+
+
+def _statement(console: Console, variables: dict[str, str], statement: str, errors: list[str]) -> Program:
+    name, _, rest = statement.partition(" ")
+    lowered = name.lower()
+    if lowered in ("start-sleep", "sleep"):
+        amount = re.search(r"\d+(?:\.\d+)?", rest)
+        seconds = float(amount[0]) if amount else 0.0
+        yield Sleep(seconds / 1000 if re.search(r"-m", rest, re.IGNORECASE) else seconds)
+        return 0
+    if lowered in ("write-error", "throw"):
+        text = (
+            _value(console, variables, re.sub(r"^-Message\s+", "", rest.strip(), flags=re.IGNORECASE)) or ""
+        )
+        errors += [
+            f"{statement} : {text}\n",
+            "    + CategoryInfo          : NotSpecified: (:) [Write-Error], WriteErrorException\n",
+        ]
+        errors += ["    + FullyQualifiedErrorId : Microsoft.PowerShell.Commands.WriteErrorException\n", " \n"]
+        return 1
+    if raw := re.fullmatch(
+        r"\[Console\]::(Error|Out)\.Write(Line)?\((.*)\)", statement, re.IGNORECASE | re.DOTALL
+    ):
+        text = (_value(console, variables, raw[3]) or "") + ("\n" if raw[2] else "")
+        yield console.err(text) if raw[1].lower() == "error" else console.out(text)
+        return 0
+    if lowered in ("write-output", "write-host", "echo"):
+        value = _value(console, variables, rest.strip())
+        yield console.out(("" if value is None else value) + "\n")
+        return 0
+    if lowered == "get-process":
+        yield console.out(_process_table(console))
+        return 0
+    value = _value(console, variables, statement)
+    if value is not None:
+        yield console.out(value + "\n")
+        return 0
+    program = commands.find(lowered.removesuffix(".exe"), only_programs=True)
+    if program is not None:
+        return (yield from program(console, " " + rest))
+    errors += [
+        f"{name} : The term '{name}' is not recognized as the name of a cmdlet, function, script file, or operable \n",
+        "program. Check the spelling of the name, or if a path was included, verify that the path is correct and \n",
+        "try again.\n",
+        f"    + CategoryInfo          : ObjectNotFound: ({name}:String) [], CommandNotFoundException\n",
+        "    + FullyQualifiedErrorId : CommandNotFoundException\n",
+        " \n",
+    ]
+    return 1
+
+
+def _value(console: Console, variables: dict[str, str], text: str) -> str | None:
+    """Evaluate the few expressions this PowerShell knows; None for everything else."""
+    text = text.strip()
+    if re.fullmatch(r"'(?:[^']|'')*'", text, re.DOTALL):
+        return text[1:-1].replace("''", "'")
+    if re.fullmatch(r'"[^"]*"', text, re.DOTALL):
+        return _interpolate(console, variables, text[1:-1])
+    if re.fullmatch(r"-?\d+(?:\.\d+)?", text):
+        return text
+    if text.startswith("("):
+        return _value(console, variables, text[1:-1]) if text.endswith(")") else None
+    if re.fullmatch(r"\$[\w:]+", text):
+        return _interpolate(console, variables, text)
+    if text.lower() == "get-date":
+        now = datetime.fromtimestamp(console.now(), UTC)
+        return now.strftime("\n%A, %B %d, %Y %I:%M:%S %p\n\n").replace(" 0", " ")
+    return None
+
+
+def _interpolate(console: Console, variables: dict[str, str], text: str) -> str:
+    def look_up(match: re.Match[str]) -> str:
+        name = (match[1] or match[2]).lower()
+        if name.startswith("env:"):
+            return console.variable(name[4:]) or ""
+        return variables.get(name, "")
+
+    return re.sub(r"\$(?:\{([\w:]+)\}|([\w:]+))", look_up, text)
+
+
+def _process_table(console: Console) -> str:
+    head = (
+        "\nHandles  NPM(K)    PM(K)      WS(K)     CPU(s)     Id  SI ProcessName\n"
+        "-------  ------    -----      -----     ------     --  -- -----------\n"
+    )
+    rows = "".join(
+        f"{row.pid % 900:>7}  {11:>6} {row.memory_kib // 2:>8} {row.memory_kib:>10} {'':>10} {row.pid:>6} "
+        f"{row.session:>3} {row.name.removesuffix('.exe')}\n"
+        for row in console.machine.processes(console.now())
+    )
+    return head + rows + "\n\n"
+
+
+def _clixml(console: Console, errors: list[str], *, progress: bool) -> Write:
+    records = "".join(f'<S S="Error">{_escaped(text)}</S>' for text in errors)
+    document = (
+        '<Objs Version="1.1.0.1" xmlns="http://schemas.microsoft.com/powershell/2004/04">'
+        f"{_PROGRESS if progress else ''}{records}</Objs>"
+    )
+    return Write("stderr", b"#< CLIXML\r\n" + console.encode(document))
+
+
+def _escaped(text: str) -> str:
+    text = re.sub(r"_(?=x[0-9A-Fa-f]{4}_)", "_x005F_", escape(text))
+    return re.sub(r"[\x00-\x1f]", lambda match: f"_x{ord(match[0]):04X}_", text.replace("\n", "\r\n"))
