@@ -1,0 +1,54 @@
+"""Probe kind `command`: one line for cmd.exe, sent as it is written."""
+
+from __future__ import annotations
+
+from ddcplay.errors import UsageError
+from ddcplay.model.plan import ProbeSpec
+from ddcplay.model.result import ProbeOutput
+from ddcplay.transport.base import Command, Connection
+from ddcplay.units import Deadline
+
+
+def command_of(spec: ProbeSpec, line: str, stdin: bytes | None) -> Command:
+    """Build the remote command of a probe that is one process.
+
+    Args:
+        spec: where shell, limits and ends come from.
+        line: command line.
+        stdin: what to feed, None for nothing.
+    """
+    return Command(
+        line=line,
+        stdin=stdin,
+        env=spec.env,
+        chdir=spec.chdir,
+        codepage=spec.codepage,
+        max_output_bytes=spec.max_output_bytes,
+        kill_tree=spec.kill_tree,
+    )
+
+
+class CommandProbe:
+    """Runs a command line through cmd.exe."""
+
+    kind = "command"
+
+    def command_line(self, spec: ProbeSpec) -> str:
+        """Return the line as written, without the line end a YAML block leaves.
+
+        Raises:
+            UsageError: it is empty or holds several lines (cmd.exe would run the first one only).
+        """
+        line = str(spec.body).strip("\r\n")
+        if not line.strip():
+            raise UsageError(f"probe {spec.name}: `command` is empty", "write the line cmd.exe is to run")
+        if "\n" in line or "\r" in line:
+            raise UsageError(
+                f"probe {spec.name}: `command` has several lines, cmd.exe would run only the first",
+                "join them with `&&`, or use `script` with a .cmd file",
+            )
+        return line
+
+    def run(self, spec: ProbeSpec, connection: Connection, deadline: Deadline) -> ProbeOutput:
+        """Run the line once."""
+        return connection.run(command_of(spec, self.command_line(spec), spec.stdin), deadline)

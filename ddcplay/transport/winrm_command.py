@@ -1,0 +1,323 @@
+"""One command from start to end: shell, start, stdin, output, and an end that really comes.
+
+The loop is ours because pywinrm's asks for ever. What the target accepted is never sent again; whatever ends a
+command early (time, size) ends it on the target too, and the next command gets a fresh shell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ddcplay.errors import FaultError
+from ddcplay.model.plan import Target
+from ddcplay.model.result import ProbeOutput, Reason
+from ddcplay.transport.base import Command
+from ddcplay.transport.winrm_channel import Channel
+from ddcplay.transport.winrm_faults import ConnectionCutError, MuteError
+from ddcplay.transport.wsman import STDIN_PIECE_BYTES, Envelopes, ShellOptions
+from ddcplay.transport.wsman_fault import (
+    BUSY,
+    OPERATION_TIMEOUT,
+    PIPE_ENDED,
+    SHELL_NOT_FOUND,
+    WsmanFaultError,
+)
+from ddcplay.transport.wsman_read import Received, read_command_id, read_received, read_shell_id
+from ddcplay.units import Deadline
+
+GRACE_S = 2.0
+"""How long after its deadline an answer is still awaited: Windows is up to a second late."""
+LATEST_S = 4.5
+"""When the last clean-up request of an expired command is given up; the visit moves on at 5 s (design §9.1)."""
+CLEANUP_S = 4.0
+"""Budget of the clean-up when there is time left."""
+COMMANDS_PER_SHELL = 200
+"""Terminate does not give an operation's slot back (MS-WSMV note 118), deleting the shell does."""
+_BUSY_PAUSE_S = 0.5
+_SHORT_ANSWER_S = 0.05
+_UNUSABLE_SHELL = (SHELL_NOT_FOUND, 2147943418, 2150859174, 2150859204)
+"""Refusals of a Command that a fresh shell cures; it was certainly not accepted."""
+
+
+class OutputLimitError(FaultError):
+    """A stream grew beyond what was asked for."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            "output_limit",
+            f"more than {limit} bytes of output; the command was ended",
+            "raise `max_output`, or let the probe print less",
+        )
+
+
+@dataclass(slots=True)
+class _Shell:
+    shell_id: str
+    key: object
+    commands: int = 0
+
+
+class Shells:
+    """The one remote shell of a connection, shared by equal commands.
+
+    Args:
+        channel: the conversation.
+        envelopes: builds requests.
+        target: for the timeouts.
+    """
+
+    def __init__(self, channel: Channel, envelopes: Envelopes, target: Target) -> None:
+        self.channel = channel
+        self.envelopes = envelopes
+        self.operation_timeout_s = target.operation_timeout_s
+        self.patience_s = max(target.read_timeout_s - target.operation_timeout_s, GRACE_S)
+        self.opened = 0
+        self._open: _Shell | None = None
+
+    def times(self, deadline: Deadline) -> tuple[float, Deadline]:
+        """Return the OperationTimeout of a request and when the wait for its answer ends."""
+        operation_s = min(self.operation_timeout_s, max(0.5, deadline.remaining_s()))
+        latest = Deadline(deadline.clock, deadline.expires_at + GRACE_S, deadline.budget_s + GRACE_S)
+        return operation_s, latest.capped(operation_s + self.patience_s)
+
+    def shell_for(self, command: Command, deadline: Deadline) -> str:
+        """Return a shell for a command: the open one when it fits, else a fresh one.
+
+        Raises:
+            FaultError: none could be opened.
+        """
+        current = self._open
+        if current is not None and (
+            current.key != command.shell_key() or current.commands >= COMMANDS_PER_SHELL
+        ):
+            self.delete(*self.times(deadline))
+            current = None
+        if current is None:
+            options = ShellOptions(command.codepage, command.env, command.chdir)
+            operation_s, latest = self.times(deadline)
+            answer = self.channel.ask(self.envelopes.create_shell(options, operation_s), latest)
+            current = self._open = _Shell(read_shell_id(answer), command.shell_key())
+            self.opened += 1
+        current.commands += 1
+        return current.shell_id
+
+    def forget(self) -> None:
+        """Leave the shell alone: it is gone, or nobody can be asked to delete it (its idle limit will)."""
+        self._open = None
+
+    def delete(self, operation_s: float, deadline: Deadline) -> None:
+        """Delete the shell, which ends what runs in it; a shell that is gone already is fine."""
+        shell, self._open = self._open, None
+        if shell is None or self.channel.lost:
+            return
+        try:
+            self.channel.ask(self.envelopes.delete(shell.shell_id, operation_s), deadline)
+        except FaultError:
+            # Gone (2150858843), being closed (995) or unreachable: IdleTimeOut ends what is left.
+            return
+
+
+class CommandRun:
+    """One command on its way.
+
+    Args:
+        shells: the connection's shells.
+        command: what to run.
+        deadline: its budget.
+    """
+
+    def __init__(self, shells: Shells, command: Command, deadline: Deadline) -> None:
+        self._shells = shells
+        self._channel = shells.channel
+        self._command = command
+        self._deadline = deadline
+        self._stdout = bytearray()
+        self._stderr = bytearray()
+        self._exit_code: int | None = None
+        self._accepted = False
+        self._shell_id = ""
+        self._command_id = ""
+        self._pause_s = 0.0
+
+    def run(self) -> ProbeOutput:
+        """Run to the end, to the deadline or to trouble; never raises for trouble of the host."""
+        before = self._channel.round_trips
+        fault: FaultError | None = None
+        try:
+            self._start()
+            self._feed()
+            self._collect()
+        except FaultError as trouble:
+            fault = trouble
+        self._clean_up(fault)
+        return self._output(fault, self._channel.round_trips - before)
+
+    def _start(self) -> None:
+        for last_try in (False, True):
+            self._shell_id = self._shells.shell_for(self._command, self._deadline)
+            self._check_time()
+            operation_s, latest = self._shells.times(self._deadline)
+            request = self._shells.envelopes.command(
+                self._shell_id,
+                self._command.line,
+                operation_s,
+                feeds_stdin=self._command.stdin is not None,
+                skip_shell=self._command.skip_shell,
+            )
+            try:
+                answer = self._channel.ask(request, latest)
+                self._accepted = True
+                self._command_id = read_command_id(answer)
+            except WsmanFaultError as fault:
+                self._accepted = fault.is_code(OPERATION_TIMEOUT)
+                if last_try or not fault.is_code(*_UNUSABLE_SHELL):
+                    raise
+                self._recycle(fault)
+            except (MuteError, ConnectionCutError):
+                # Nobody knows whether it runs; sending it again could run it twice.
+                self._accepted = True
+                raise
+            else:
+                return
+
+    def _recycle(self, fault: WsmanFaultError) -> None:
+        if fault.is_code(SHELL_NOT_FOUND):
+            self._shells.forget()
+        else:
+            self._shells.delete(*self._shells.times(self._deadline))
+
+    def _feed(self) -> None:
+        stdin = self._command.stdin
+        if stdin is None:
+            return
+        pieces = [stdin[at : at + STDIN_PIECE_BYTES] for at in range(0, len(stdin), STDIN_PIECE_BYTES)] or [
+            b""
+        ]
+        for number, piece in enumerate(pieces, start=1):
+            if not self._feed_piece(piece, end=number == len(pieces)):
+                return
+
+    def _feed_piece(self, piece: bytes, *, end: bool) -> bool:
+        while True:
+            self._check_time()
+            operation_s, latest = self._shells.times(self._deadline)
+            request = self._shells.envelopes.send(
+                self._shell_id, self._command_id, piece, operation_s, end=end
+            )
+            try:
+                self._channel.ask(request, latest)
+            except WsmanFaultError as fault:
+                if fault.is_code(*PIPE_ENDED):
+                    return False  # the program ended, or closed its stdin, before it had read all
+                if not fault.is_code(*BUSY):
+                    raise
+                self._sleep(_BUSY_PAUSE_S)
+            else:
+                return True
+
+    def _collect(self) -> None:
+        while True:
+            self._check_time()
+            asked_at = self._deadline.clock.monotonic()
+            received = self._receive()
+            if received is not None:
+                self._keep(received)
+                if received.done:
+                    self._exit_code = received.exit_code
+                    if self._exit_code is None:
+                        raise FaultError("transport", "the target did not tell the exit code of the command")
+                    return
+            if received is None or not (received.stdout or received.stderr):
+                self._calm(asked_at)
+            else:
+                self._pause_s = 0.0
+
+    def _receive(self) -> Received | None:
+        operation_s, latest = self._shells.times(self._deadline)
+        request = self._shells.envelopes.receive(self._shell_id, self._command_id, operation_s)
+        try:
+            return read_received(self._channel.ask(request, latest, repeatable=True), self._command_id)
+        except WsmanFaultError as fault:
+            if fault.is_code(OPERATION_TIMEOUT):
+                return None  # nothing to say yet: the poll ended, not the command
+            raise
+
+    def _keep(self, received: Received) -> None:
+        limit = self._command.max_output_bytes
+        for kept, came in ((self._stdout, received.stdout), (self._stderr, received.stderr)):
+            kept += came
+        if max(len(self._stdout), len(self._stderr)) > limit:
+            del self._stdout[limit:]
+            del self._stderr[limit:]
+            self._exit_code = received.exit_code
+            raise OutputLimitError(limit)
+
+    def _calm(self, asked_at: float) -> None:
+        # A target that says "nothing yet" at once, again and again, must not cost a processor here.
+        if self._deadline.clock.monotonic() - asked_at < _SHORT_ANSWER_S:
+            self._pause_s = min(0.5, self._pause_s * 2 or 0.01)
+            self._sleep(self._pause_s)
+
+    def _sleep(self, seconds: float) -> None:
+        self._deadline.clock.sleep(min(seconds, self._deadline.remaining_s()))
+
+    def _check_time(self) -> None:
+        if self._deadline.expired():
+            raise FaultError(
+                "timeout",
+                f"not done after {self._deadline.budget_s:g} s; the command was ended",
+                "raise `timeout` if the probe needs longer",
+            )
+
+    def _clean_up(self, fault: FaultError | None) -> None:
+        channel, shells = self._channel, self._shells
+        if channel.lost:
+            shells.forget()
+            return
+        if isinstance(fault, WsmanFaultError) and fault.is_code(SHELL_NOT_FOUND):
+            shells.forget()
+            return
+        if fault is None:
+            if not self._command.last:
+                self._terminate(*shells.times(self._deadline))
+            return
+        clock = self._deadline.clock
+        end = Deadline(clock, self._deadline.expires_at + LATEST_S, 0.0).capped(CLEANUP_S)
+        if self._command_id:
+            half = end.capped(end.remaining_s() / 2)
+            self._terminate(half.remaining_s(), half)
+        if self._accepted:
+            shells.delete(end.remaining_s(), end)
+
+    def _terminate(self, operation_s: float, deadline: Deadline) -> None:
+        request = self._shells.envelopes.signal(self._shell_id, self._command_id, operation_s)
+        try:
+            self._channel.ask(request, deadline)
+        except WsmanFaultError as refused:
+            if refused.is_code(SHELL_NOT_FOUND):
+                self._shells.forget()
+        except FaultError:
+            # The output is complete or the loss is known already; a connection that broke is rebuilt when needed.
+            return
+
+    def _output(self, fault: FaultError | None, round_trips: int) -> ProbeOutput:
+        reason = detail = hint = None
+        if fault is not None:
+            reason, detail, hint = _reason_of(fault, self._deadline), fault.message, fault.hint
+        return ProbeOutput(
+            exit_code=self._exit_code,
+            stdout=bytes(self._stdout),
+            stderr=bytes(self._stderr),
+            reason=reason,
+            detail=detail or "",
+            hint=hint or "",
+            connection_lost=bool(self._channel.lost),
+            accepted=self._accepted,
+            round_trips=round_trips,
+        )
+
+
+def _reason_of(fault: FaultError, deadline: Deadline) -> Reason:
+    if isinstance(fault, MuteError) and not deadline.expired():
+        return Reason.TRANSPORT  # the probe had time left: the peer is dead, not the command slow
+    return Reason(fault.reason)

@@ -1,0 +1,232 @@
+"""pywinrm's `Transport` with our sockets, our envelopes and our idea of an answer.
+
+pywinrm brings authentication and message encryption. Its session is built anew because its own reads proxies and
+authorities from the environment, and rewrites `os.environ` on the way, which many threads cannot bear.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+import requests.auth
+import winrm.transport as pywinrm
+from winrm.encryption import Encryption
+
+from ddcplay.errors import FaultError
+from ddcplay.model.plan import Target
+from ddcplay.transport.winrm_auth import SEALING, Method
+from ddcplay.transport.winrm_faults import StaleConnectionError, status_fault, translated
+from ddcplay.transport.winrm_wire import Wire, WireAdapter
+from ddcplay.units import Deadline
+
+_SOAP_TYPE = "application/soap+xml;charset=UTF-8"
+_CERTIFICATE_LOGON = "http://schemas.dmtf.org/wbem/wsman/1/wsman/secprofile/https/mutual"
+_ORIGINAL_LENGTH = re.compile(rb"OriginalContent:[^\r\n]*Length=(\d{1,9})")
+_OCTETS = re.compile(rb"\r\n\t?Content-Type: application/octet-stream\r\n", re.IGNORECASE)
+_BOUNDARY = re.compile(rb"-- ?Encrypted Boundary")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer.
+
+    Args:
+        status: HTTP status.
+        body: opened when it was sealed.
+    """
+
+    status: int
+    body: bytes
+
+
+class _Seal(Encryption):  # type: ignore[misc] - pywinrm is untyped
+    """pywinrm's sealing, put right where CredSSP over TLS 1.3 goes wrong."""
+
+    def _get_credssp_trailer_length(self, message_length: int, cipher_suite: str) -> int:
+        if cipher_suite.startswith("TLS_"):
+            # TLS 1.3 hides one byte of content type beside the 16 of the tag (RFC 8446, 5.2); pywinrm says 8.
+            return 17
+        return int(super()._get_credssp_trailer_length(message_length, cipher_suite))
+
+    def open(self, sealed: bytes, host: str | None) -> bytes:
+        """Open a sealed answer; the TAB that pywinrm insists on may be missing (seen with native peers)."""
+        opened = b""
+        parts = [part for part in _BOUNDARY.split(sealed) if part.strip(b"-\r\n")]
+        if len(parts) % 2:
+            raise ValueError("sealed parts come in pairs")
+        for head, content in zip(parts[::2], parts[1::2], strict=True):
+            length = _ORIGINAL_LENGTH.search(head)
+            start = _OCTETS.match(content)
+            if length is None or start is None:
+                raise ValueError("a sealed part has no length or no content")
+            data = content[start.end() :]
+            if len(data) < 4 or not 0 < struct.unpack_from("<i", data)[0] <= len(data) - 4:
+                raise ValueError("a sealed part is cut off")
+            piece: bytes = self._decrypt_message(data, host)
+            if len(piece) != int(length[1]):
+                raise ValueError("a sealed part has another length than it says")
+            opened += piece
+        return opened
+
+
+class _AuthHolder:
+    """What pywinrm's sealing needs of a session: the security context alone."""
+
+    def __init__(self, auth: Any) -> None:
+        self.auth = auth
+
+
+class Login(pywinrm.Transport):  # type: ignore[misc] - pywinrm is untyped
+    """One authenticated HTTP conversation.
+
+    Args:
+        target: where and how.
+        url: the endpoint.
+        method: chosen authentication.
+        password: the secret, None when the method needs none.
+        adapter: our sockets.
+    """
+
+    def __init__(
+        self, target: Target, url: str, method: Method, password: str | None, adapter: WireAdapter
+    ) -> None:
+        super().__init__(
+            endpoint=url,
+            username=target.user,
+            password=password,
+            service=target.service,
+            ca_trust_path=None,
+            cert_pem=target.cert_pem,
+            cert_key_pem=target.cert_key_pem,
+            server_cert_validation="validate",  # the adapter's TLS context decides; this value only silences warnings
+            kerberos_delegation=target.kerberos_delegation,
+            kerberos_hostname_override=target.kerberos_hostname_override,
+            auth_method=method.name,
+            message_encryption="always" if method.sealed else "never",
+            send_cbt=target.send_cbt,
+            proxy=target.proxy,
+        )
+        self._sealed = method.sealed
+        self._adapter = adapter
+        self._verify = target.cert_validation
+
+    def build_session(self) -> requests.Session:
+        """Build the session without a look at the environment."""
+        if self.session is None:
+            session = requests.Session()
+            session.trust_env = False
+            session.verify = self._verify
+            session.headers.clear()
+            session.headers.update(
+                {"User-Agent": "ddcplay", "Content-Type": _SOAP_TYPE, "Connection": "Keep-Alive"}
+            )
+            session.proxies = {"http": self.proxy, "https": self.proxy} if self.proxy else {}
+            session.mount("http://", self._adapter)
+            session.mount("https://", self._adapter)
+            session.auth = self._authentication(session)
+            self.session = session
+        return self.session
+
+    def _authentication(self, session: requests.Session) -> requests.auth.AuthBase | None:
+        if self.auth_method == "certificate":
+            session.headers["Authorization"] = _CERTIFICATE_LOGON
+            return None
+        if self.auth_method == "basic":
+            # As bytes: requests would encode text as Latin-1 and fail on other letters.
+            return requests.auth.HTTPBasicAuth((self.username or "").encode(), (self.password or "").encode())
+        if self.auth_method == "ntlm":
+            return pywinrm.HttpNtlmAuth(self.username, self.password, send_cbt=self.send_cbt)  # type: ignore[no-any-return]
+        if self.auth_method == "credssp":
+            return pywinrm.HttpCredSSPAuth(self.username, self.password)  # type: ignore[no-any-return]
+        return pywinrm.HTTPKerberosAuth(  # type: ignore[no-any-return]
+            mutual_authentication=pywinrm.REQUIRED,
+            delegate=self.kerberos_delegation,
+            force_preemptive=True,
+            principal=self.username,
+            hostname_override=self.kerberos_hostname_override,
+            sanitize_mutual_error_response=False,
+            service=self.service,
+            send_cbt=self.send_cbt,
+        )
+
+    def log_on(self, wire: Wire, deadline: Deadline) -> None:
+        """Authenticate the connection with an empty request, before anything that has an effect is sent.
+
+        Methods that authenticate each request by itself (Basic, certificate) have nothing to do here.
+
+        Raises:
+            FaultError: `auth` when refused, else `transport` or `timeout`.
+        """
+        session = self.build_session()
+        if self.auth_method not in SEALING:
+            return
+        wire.begin(deadline)
+        request = session.prepare_request(requests.Request("POST", self.endpoint))
+        with translated("logon"):
+            response = session.send(request, timeout=deadline.remaining_s() or 0.001, allow_redirects=False)
+        if response.status_code >= 300:
+            raise status_fault(response.status_code, "logon", response.headers.get("WWW-Authenticate", ""))
+        # From here on the TCP connection is what is authenticated: requests carry no Authorization, and a new
+        # connection would not be logged on, so urllib3 must not open one behind our back.
+        wire.bound = True
+        if self._sealed:
+            with translated("logon"):
+                self.encryption = _Seal(_AuthHolder(session.auth), self.auth_method)
+        session.auth = None
+
+    def post(self, body: bytes, what: str, wire: Wire, deadline: Deadline) -> Answer:
+        """Send one envelope and return the answer.
+
+        Args:
+            body: the envelope.
+            what: name of the request, for messages.
+            wire: the sockets below.
+            deadline: when the wait for the answer ends.
+
+        Raises:
+            StaleConnectionError: certainly not accepted; log on anew and send it again.
+            FaultError: anything else that is no 200, 204 or 500 with a body.
+        """
+        wire.begin(deadline)
+        with translated(what):
+            prepared = self._prepare(body)
+            response = self.build_session().send(
+                prepared, timeout=deadline.remaining_s() or 0.001, allow_redirects=False
+            )
+        status = response.status_code
+        if status in (400, 401) and wire.bound:
+            raise StaleConnectionError(f"{what}: HTTP {status} on a connection that was logged on")
+        if status == 204 or (status == 200 and not response.content):
+            return Answer(status, b"")
+        if status not in (200, 500) or not response.content:
+            raise status_fault(status, what, response.headers.get("WWW-Authenticate", ""))
+        return Answer(status, self._opened(response, what))
+
+    def _prepare(self, body: bytes) -> requests.PreparedRequest:
+        session = self.build_session()
+        if self.encryption is not None:
+            prepared: requests.PreparedRequest = self.encryption.prepare_encrypted_request(
+                session, self.endpoint, body
+            )
+            return prepared
+        return session.prepare_request(requests.Request("POST", self.endpoint, data=body))
+
+    def _opened(self, response: requests.Response, what: str) -> bytes:
+        content: bytes = response.content
+        if self.encryption is None:
+            return content
+        protocol = self.encryption.protocol_string.decode().lower()
+        if protocol not in (response.headers.get("Content-Type") or "").lower():
+            raise FaultError(
+                "transport",
+                f"{what}: the answer to an encrypted request came in clear (HTTP {response.status_code})",
+                "something between here and the target, or not WinRM, answered: it is not trusted",
+                connection_lost=True,
+            )
+        with translated(f"{what}: opening the encrypted answer"):
+            return self.encryption.open(content, urlsplit(self.endpoint).hostname)
