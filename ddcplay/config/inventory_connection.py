@@ -1,0 +1,123 @@
+"""What an inventory's `ansible_*` variables mean to us: which are secrets, which nobody reads.
+
+A password must be wrapped in the moment it is read, so that no later step can print it by accident.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+
+from ddcplay.model.inventory import SecretRef
+
+_SECRET_NAME = re.compile(r"ansible_(?:\w+_)?(?:password|pass|passwd|secret|token|passphrase)")
+_USER_NAME = re.compile(r"ansible_(?:\w+_)?user(?:name)?")
+_SECRET_SCHEMES = frozenset({"env", "file", "keyring", "cmd", "plain"})
+_CONTROL = re.compile(r"[\x00-\x1f]")
+
+_GENERAL = (
+    "host port user password connection timeout pipelining scp_if_ssh python_interpreter shell_type "
+    "shell_executable remote_tmp async_dir winrm_extra facts_parallel become become_method become_user "
+    "become_password become_pass become_exe become_flags group_priority display_name no_log "
+    "network_os command_timeout remote_addr ssh_retries paramiko_host_key_checking"
+)
+_WINRM = (
+    "host port user pass password scheme path transport realm ca_trust_path cert_pem cert_key_pem "
+    "cert_key_password server_cert_validation kerberos_delegation kerberos_mode kinit_mode kinit_cmd "
+    "kinit_args kinit_env_vars kerberos_hostname_override message_encryption connection_timeout "
+    "operation_timeout_sec read_timeout_sec send_cbt service credssp_disable_tlsv1_2 credssp_auth_mechanism "
+    "credssp_minimum_version proxy"
+)
+_PSRP = (
+    "host port user pass password protocol path auth cert_validation ca_cert connection_timeout read_timeout "
+    "operation_timeout message_encryption proxy ignore_proxy max_envelope_size max_buffer_size "
+    "configuration_name reconnection_retries reconnection_backoff certificate_key_pem certificate_pem "
+    "credssp_auth_mechanism credssp_disable_tlsv1_2 credssp_minimum_version negotiate_delegate "
+    "negotiate_hostname_override negotiate_send_cbt negotiate_service"
+)
+_SSH = (
+    "host port user pass password private_key_file private_key common_args extra_args executable args "
+    "host_key_checking timeout pipelining retries transfer_method use_tty key_file"
+)
+KNOWN_VARIABLES = frozenset(
+    [f"ansible_{name}" for name in _GENERAL.split()]
+    + [f"ansible_winrm_{name}" for name in _WINRM.split()]
+    + [f"ansible_psrp_{name}" for name in _PSRP.split()]
+    + [f"ansible_ssh_{name}" for name in _SSH.split()]
+    + ["ansible_private_key_file", "ansible_ssh_private_key_passphrase", "ansible_host_key_checking"]
+)
+"""Names of connection variables that Ansible's winrm, psrp and ssh connections read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """A variable's value, safe to print, with what is to be told about it.
+
+    Args:
+        value: the value; a secret as `SecretRef`.
+        problem: why it cannot be used, empty when it can.
+        warning: what is probably not meant, empty when nothing.
+        hint: what to do about the one or the other.
+    """
+
+    value: object
+    problem: str = ""
+    warning: str = ""
+    hint: str = ""
+
+
+def is_secret_name(key: str) -> bool:
+    """Say whether a variable of this name holds a connection secret."""
+    return _SECRET_NAME.fullmatch(key) is not None
+
+
+def secret_reference(text: str) -> SecretRef:
+    """Read the text form of a secret.
+
+    `env:NAME file:PATH keyring:SERVICE/USER cmd:COMMAND plain:TEXT` (design §4); text with a template keeps
+    the scheme `template` until planning renders it; any other text is the secret itself.
+    """
+    if "{{" in text:
+        return SecretRef("template", text)
+    scheme, colon, value = text.partition(":")
+    if colon and value and scheme in _SECRET_SCHEMES:
+        return SecretRef(scheme, value)
+    return SecretRef("plain", text)
+
+
+def guard_variable(key: str, value: object) -> Guarded:
+    """Look at one variable as it is read: wrap secrets, name what nobody reads, spot eaten backslashes."""
+    if not key.startswith("ansible_"):
+        return Guarded(value)
+    if is_secret_name(key):
+        return _guard_secret(key, value)
+    if _USER_NAME.fullmatch(key) and isinstance(value, str) and (control := _CONTROL.search(value)):
+        return Guarded(
+            value,
+            warning=f"{key} holds the control character {control[0]!r}",
+            hint=r"a backslash in double quotes starts an escape: write 'CORP\new' in single quotes",
+        )
+    if key not in KNOWN_VARIABLES:
+        near = difflib.get_close_matches(key, KNOWN_VARIABLES, n=1)
+        hint = f"did you mean {near[0]}?" if near else "remove it, or name it without the prefix ansible_"
+        return Guarded(value, warning=f"no connection reads {key}", hint=hint)
+    return Guarded(value)
+
+
+def _guard_secret(key: str, value: object) -> Guarded:
+    if value is None or isinstance(value, SecretRef):
+        return Guarded(value)
+    if isinstance(value, str):
+        return Guarded(secret_reference(value))
+    if isinstance(value, int | float):
+        return Guarded(
+            SecretRef("plain", str(value)),
+            warning=f"{key} was read as a {type(value).__name__}, not as text",
+            hint="digits and formats may be lost: put the value in quotes (INI: within quotes of quotes)",
+        )
+    return Guarded(
+        SecretRef("plain", ""),
+        problem=f"{key} must be text, not a {type(value).__name__}",
+        hint="write env:NAME, file:PATH, keyring:SERVICE/USER, cmd:COMMAND or plain:TEXT",
+    )
