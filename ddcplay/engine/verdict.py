@@ -1,4 +1,4 @@
-"""Which exit code a run ends with (design §7); a pure rule, so CI scripts can rely on every row of its table."""
+"""Which exit code a run ends with (design §7): a pure rule, so that CI scripts can rely on every row."""
 
 from __future__ import annotations
 

@@ -1,0 +1,82 @@
+"""Which experiment a command means: the one named, a playbook's, or the only one there is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ddcplay.config.settings import Settings
+
+
+def read_settings(directory: Path | None, data_dir: Path | None) -> Settings:
+    """Read the project's settings, for commands that look at results only.
+
+    Raises:
+        ConfigError: the settings are wrong.
+        UsageError: `-C` names no directory.
+    """
+    from ddcplay.config.settings import load_settings  # noqa: PLC0415 - commands import what they need
+
+    overrides: dict[str, object] = {"project_root": str(directory) if directory else None}
+    overrides["data_dir"] = str(data_dir.absolute()) if data_dir else None
+    return load_settings(Path.cwd(), os.environ, overrides)
+
+
+def experiment_directories(data_dir: Path) -> dict[str, Path]:
+    """Return experiment → directory, by name: every directory that holds a trace or a database."""
+    if not data_dir.is_dir():
+        return {}
+    found = (path for path in sorted(data_dir.iterdir()) if path.is_dir())
+    return {
+        path.name: path
+        for path in found
+        if (path / "experiment.db").is_file() or next(path.glob("*.trace"), None) is not None
+    }
+
+
+def choose_experiments(name: str | None, settings: Settings) -> Sequence[Path]:
+    """Return the directories a command means, at least one.
+
+    Args:
+        name: an experiment, a playbook (its experiments), or None for the only experiment.
+        settings: say where data and playbooks are.
+
+    Raises:
+        UsageError: no such experiment, or several to choose from.
+    """
+    from ddcplay.errors import UsageError  # noqa: PLC0415 - as above
+
+    known = experiment_directories(settings.data_dir)
+    listed = ", ".join(known) or "none yet"
+    if name is None:
+        if len(known) == 1:
+            return tuple(known.values())
+        problem = "several experiments" if known else "no experiment"
+        hint = f"name one of: {listed}" if known else "run a playbook first, or give --data-dir"
+        raise UsageError(f"there is {problem} in {settings.data_dir}", hint)
+    if name in known:
+        return (known[name],)
+    chosen = [known[item] for item in _experiments_of(name, settings) if item in known]
+    if chosen:
+        return chosen
+    close = get_close_matches(name, known, n=1)
+    near = f"did you mean {close[0]!r}? " if close else ""
+    raise UsageError(f"there is no experiment {name!r} in {settings.data_dir}", f"{near}known: {listed}")
+
+
+def _experiments_of(playbook: str, settings: Settings) -> Sequence[str]:
+    """Return the experiments of a playbook, none when there is no such playbook."""
+    from ddcplay.config.playbook_file import find_playbook, read_playbook  # noqa: PLC0415 - as above
+    from ddcplay.errors import UsageError  # noqa: PLC0415 - as above
+    from ddcplay.templating.environment import render_value  # noqa: PLC0415 - as above
+
+    try:
+        path = find_playbook(playbook, settings.project_root, Path.cwd())
+    except UsageError:
+        return ()
+    book = read_playbook(path, render=render_value, project_root=settings.project_root)
+    return [play.experiment for play in book.plays]

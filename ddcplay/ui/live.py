@@ -1,0 +1,249 @@
+"""The progress screen of `run` on a terminal.
+
+Events only touch `RunState`; a thread of this module draws, at most a few times a second and only when
+something changed. A terminal that stands still (Ctrl-S) therefore never holds up the collection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import deque
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Column, Table
+from rich.text import Text
+
+from ddcplay.engine.events import Event, IterationClosed, Notice
+from ddcplay.model.result import AttemptResult
+from ddcplay.ui.safe_text import safe_text
+from ddcplay.ui.state import HostStatus, PlayState, RoomState, RunState
+from ddcplay.ui.words import closed_words, iso_time, plural
+from ddcplay.units import Clock, format_duration
+
+REFRESH_S = 0.25
+_STYLES = {
+    HostStatus.OK: "green",
+    HostStatus.FAILED: "bold red",
+    HostStatus.UNAVAILABLE: "yellow",
+    HostStatus.SKIPPED: "cyan",
+    HostStatus.RUNNING: "bold blue",
+    HostStatus.WAITING: "dim",
+}
+_LEVEL_STYLES = {"info": "", "warning": "yellow", "error": "bold red"}
+_NARROW = 100
+_HEADLINES = 5
+"""Lines of a play that are not rooms: title, column heads, sum, bar, one blank."""
+
+
+class LiveProgress:
+    """Draws the plays of a run; use it as a context manager around the run.
+
+    Args:
+        console: a terminal.
+        clock: for rates, ETA and countdown.
+    """
+
+    def __init__(self, console: Console, clock: Clock) -> None:
+        self._console = console
+        self._clock = clock
+        self._state = RunState()
+        self._lock = threading.Lock()
+        self._lines: deque[Text] = deque()
+        self._stopping = threading.Event()
+        self._live = Live(console=console, auto_refresh=False, transient=True)
+        self._thread = threading.Thread(target=self._draw_until_stopped, name="ddcplay-screen", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stopping.set()
+        self._thread.join(timeout=2)  # a terminal held by Ctrl-S must not keep the program
+        with contextlib.suppress(OSError):  # the terminal went away
+            self._print_lines()
+            self._live.stop()
+
+    def handle(self, event: Event) -> None:
+        """Take one event; drawing happens elsewhere."""
+        with self._lock:
+            self._state.apply(event, self._clock.now())
+        if isinstance(event, Notice):
+            about = f"{event.experiment}: " if event.experiment else ""
+            self.say(f"{about}{event.text}", event.level)
+        elif isinstance(event, IterationClosed) and self._repeats(event.experiment):
+            self.say(closed_words(event), "info")
+
+    def say(self, words: str, level: str = "warning") -> None:
+        """Print one line above the tables, for good."""
+        style = _LEVEL_STYLES.get(level, "")
+        self._lines.append(Text(safe_text(words), style=style))
+        self._state.version += 1
+
+    def _repeats(self, experiment: str) -> bool:
+        """Say whether further iterations follow: one pass is told by the summary at its end."""
+        play = self._state.plays.get(experiment)
+        return play is not None and play.started.every_s is not None
+
+    def _draw_until_stopped(self) -> None:
+        drawn: tuple[int, int] | None = None
+        while not self._stopping.wait(REFRESH_S):
+            # A second that passes changes rates and countdowns even when nothing else happened.
+            current = (self._state.version, int(self._clock.monotonic()))
+            if current == drawn:
+                continue
+            drawn = current
+            with self._lock:
+                screen = render(self._state, self._clock.now(), self._console.width, self._console.height)
+            try:
+                self._print_lines()
+                self._live.update(screen, refresh=True)
+            except OSError:  # the terminal went away: nobody looks any more, the collection goes on
+                return
+
+    def _print_lines(self) -> None:
+        while self._lines:
+            self._console.print(self._lines.popleft())
+
+
+def render(state: RunState, now: float, width: int, height: int) -> RenderableType:
+    """Draw all plays into a screen of `width` by `height` characters at `now` (UTC Unix seconds)."""
+    plays = list(state.plays.values())
+    if not plays:
+        return Text("starting …", style="dim")
+    share = max(_HEADLINES + 1, (height - 1) // len(plays))
+    fitting = plays[: max(1, (height - 1) // share)]
+    parts: list[RenderableType] = []
+    for play in fitting:
+        parts += _play(play, now, width, share)
+    if len(fitting) < len(plays):
+        parts.append(Text(f"… {plural(len(plays) - len(fitting), 'more play')}", style="dim"))
+    return Group(*parts)
+
+
+def _play(play: PlayState, now: float, width: int, height: int) -> list[RenderableType]:
+    lines = height - _HEADLINES
+    failures = _last(play, max(0, lines // 2 - 1))
+    rooms_fit = max(1, lines - (len(failures) + 1 if failures else 0))
+    parts: list[RenderableType] = [_title(play, now, width)]
+    if play.rooms:
+        parts += [_rooms(play, rooms_fit, width), _bar(play, now, width)]
+    if failures:
+        parts += [Text("Last failures", style="bold"), _failures(failures)]
+    return [*parts, Text("")]
+
+
+def _last(play: PlayState, count: int) -> list[AttemptResult]:
+    return list(play.failures)[-count:] if count else []
+
+
+def _title(play: PlayState, now: float, width: int) -> Text:
+    title = Text(no_wrap=True, overflow="ellipsis")
+    title.append(safe_text(play.started.play), style="bold")
+    if play.iteration is None:
+        return title.append("  waiting for its first iteration", style="dim")
+    title.append(f"  iteration {play.number}", style="bold cyan")
+    title.append(f" · id {play.iteration} · started {_clock_time(play.started_at)}", style="dim")
+    if play.ended:
+        title.append(f" · ended: {safe_text(play.ended)}", style="bold")
+    elif play.next_at is not None:
+        title.append(f" · next in {format_duration(max(0.0, play.next_at - now))}", style="bold")
+    elif play.closed is None and width >= _NARROW:
+        title.append(f" · running for {format_duration(max(0.0, now - play.started_at))}", style="dim")
+    return title
+
+
+def _clock_time(unix_s: float) -> str:
+    return iso_time(unix_s)[11:19]
+
+
+def _rooms(play: PlayState, fit: int, width: int) -> Table:
+    shown, folded = fold_rooms(list(play.rooms.values()), fit)
+    wide = width >= _NARROW
+    columns = [
+        Column("Room", no_wrap=True, overflow="ellipsis", max_width=max(12, width // 4)),
+        *(
+            Column(head, justify="right", no_wrap=True)
+            for head in ("PCs", "ok", "failed", "unavail.", "skipped")
+        ),
+        Column("running", justify="right", no_wrap=True),
+    ]
+    if wide:
+        columns.append(Column("", width=24))
+    table = Table(*columns, box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for room in shown:
+        table.add_row(*_room_cells(room, safe_text(room.name), wide=wide))
+    if folded:
+        name = f"… {plural(len(folded), 'more room')}"
+        table.add_row(*_room_cells(_sum(folded), name, wide=wide), style="dim")
+    return table
+
+
+def _room_cells(room: RoomState, name: str, *, wide: bool) -> list[RenderableType]:
+    shown = (HostStatus.OK, HostStatus.FAILED, HostStatus.UNAVAILABLE, HostStatus.SKIPPED, HostStatus.RUNNING)
+    cells: list[RenderableType] = [Text(name), Text(str(room.total), style="bold")]
+    for status in shown:
+        count = room.counts[status]
+        cells.append(Text(str(count) if count else "·", style=_STYLES[status] if count else "dim"))
+    if wide:
+        settled = room.total - room.counts[HostStatus.WAITING] - room.counts[HostStatus.RUNNING]
+        cells.append(ProgressBar(total=max(1, room.total), completed=settled, width=24))
+    return cells
+
+
+def fold_rooms(rooms: Sequence[RoomState], fit: int) -> tuple[list[RoomState], list[RoomState]]:
+    """Choose the rooms to show in `fit` lines: those with the latest news, in their own order.
+
+    Returns:
+        Rooms with a line each, and rooms that share the last line.
+    """
+    if len(rooms) <= fit:
+        return list(rooms), []
+    newest = sorted(rooms, key=lambda room: room.news, reverse=True)[: max(0, fit - 1)]
+    names = {room.name for room in newest}
+    return [room for room in rooms if room.name in names], [room for room in rooms if room.name not in names]
+
+
+def _sum(rooms: Sequence[RoomState]) -> RoomState:
+    counts = {status: sum(room.counts[status] for room in rooms) for status in HostStatus}
+    return RoomState("", sum(room.total for room in rooms), counts)
+
+
+def _bar(play: PlayState, now: float, width: int) -> RenderableType:
+    words = Text(no_wrap=True)
+    share = 100.0 * play.done / play.pairs if play.pairs else 100.0
+    words.append(f"{play.done:,}/{play.pairs:,} attempts  {share:.0f} %", style="bold")
+    if play.closed is None:
+        words.append(f"  {play.rate(now):.1f}/s")
+        left = play.eta_s(now)
+        if left is not None and play.done < play.pairs:
+            words.append(f"  {format_duration(round(left))} left")
+    bar_width = max(8, min(40, width - len(words.plain) - 4))
+    line = Table.grid(padding=(0, 2, 0, 0))
+    line.add_row(ProgressBar(total=max(1, play.pairs), completed=play.done, width=bar_width), words)
+    return line
+
+
+def _failures(failures: Sequence[AttemptResult]) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0), expand=True)
+    table.add_column(no_wrap=True, overflow="ellipsis", max_width=24)
+    table.add_column(no_wrap=True, overflow="ellipsis", max_width=16)
+    table.add_column(no_wrap=True, style="red")
+    table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+    for result in failures:
+        table.add_row(
+            Text(safe_text(result.host)),
+            Text(safe_text(result.probe)),
+            Text(str(result.reason or "")),
+            Text(safe_text(result.detail, limit=200)),
+        )
+    return table
