@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from importlib.metadata import entry_points
+from typing import Any
 
 from ddcplay.errors import UsageError
 
@@ -20,7 +21,7 @@ def names(group: str) -> tuple[str, ...]:
     return tuple(sorted({point.name for point in entry_points(group=group)}))
 
 
-def load(group: str, name: str) -> object:
+def load(group: str, name: str) -> Any:
     """Import one plug-in.
 
     Args:
@@ -39,7 +40,7 @@ def load(group: str, name: str) -> object:
         hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names(group)) or 'none'}"
         raise UsageError(f"there is no {group.removeprefix('ddcplay.')} plug-in {name!r}", hint)
     try:
-        loaded: object = found[0].load()
+        loaded = found[0].load()
     except Exception as error:
         raise UsageError(
             f"plug-in {name!r} ({found[0].value}) cannot be loaded: {error}",

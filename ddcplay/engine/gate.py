@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from ddcplay.engine.credential import CredentialKey, key_of
+from ddcplay.engine.credential import Account, account_of
 from ddcplay.engine.visit import Login
 from ddcplay.errors import SecretError
 from ddcplay.model.inventory import SecretRef
@@ -52,13 +52,13 @@ class Ticket:
 class _Credential:
     """What is known of one credential in this process."""
 
-    def __init__(self, key: CredentialKey, state: CredentialState) -> None:
-        self.key = key
+    def __init__(self, account: Account, state: CredentialState) -> None:
+        self.account = account
         self.state = state
         self.waiting: list[Ticket] = []
         self.waiting_since = 0.0
         self.in_flight: dict[Ticket, float] = {}
-        self.careful: Ticket | None = None
+        self.careful: set[Ticket] = set()
         self.in_a_row = 0
         self.accepted_at: float | None = None
         self.good: Ticket | None = None
@@ -76,7 +76,7 @@ class CredentialGate:
         notice: told once when a credential is blocked.
     """
 
-    def __init__(  # noqa: PLR0913 - each is one rule of design §9.3
+    def __init__(
         self,
         ledger: CredentialLedger,
         resolve: Callable[[SecretRef], str],
@@ -93,7 +93,7 @@ class CredentialGate:
         self._retry_s = retry_s
         self._notice = notice
         self._lock = threading.RLock()
-        self._known: dict[CredentialKey, _Credential] = {}
+        self._known: dict[tuple[str, str], _Credential] = {}
         self._flying: dict[Ticket, _Credential] = {}
         self._draw = random.Random()  # noqa: S311 - spreads canaries, guards nothing
 
@@ -107,15 +107,22 @@ class CredentialGate:
         except SecretError as error:
             ticket.refuse(Reason.AUTH, error.message, error.hint)
             return
-        key = key_of(ticket.target, self._ledger.digest(secret))
         with self._lock:
-            credential = self._known.get(key)
-            if credential is None:
-                state = self._ledger.load(key.text) or CredentialState(key=key.text)
-                credential = self._known[key] = _Credential(key, state)
+            credential = self._credential(account_of(ticket.target), secret)
             if not credential.waiting:
                 credential.waiting_since = self._clock.monotonic()
             credential.waiting.append(ticket)
+
+    def _credential(self, account: Account, secret: str) -> _Credential:
+        """Find what is known; a changed secret starts anew, whatever became of the old one."""
+        digest = self._ledger.digest(secret)
+        credential = self._known.get((account.identity, digest))
+        if credential is None:
+            state = self._ledger.load(account.identity)
+            if state is None or state.secret_hash != digest:
+                state = CredentialState(key=account.identity, secret_hash=digest)
+            credential = self._known[account.identity, digest] = _Credential(account, state)
+        return credential
 
     def report(self, ticket: Ticket, login: Login) -> None:
         """Take what a host said to a login of this ticket (a canary's or a visit's)."""
@@ -124,6 +131,7 @@ class CredentialGate:
             if credential is None:
                 return
             del credential.in_flight[ticket]
+            credential.careful.discard(ticket)
             if login is Login.ACCEPTED:
                 self._accepted(credential, ticket)
             elif login is Login.REFUSED:
@@ -142,7 +150,9 @@ class CredentialGate:
         """
         with self._lock:
             credential = self._flying.get(ticket)
-            if credential is None or ticket is credential.careful or self._trusted(credential):
+            if credential is None or credential.account.owner or ticket in credential.careful:
+                return False
+            if self._trusted(credential):
                 return False
             del self._flying[ticket], credential.in_flight[ticket]
             credential.waiting.append(ticket)
@@ -172,15 +182,13 @@ class CredentialGate:
     def _decide(self, credential: _Credential) -> float | None:
         if credential.state.blocked_since is not None:
             return self._decide_blocked(credential)
-        if not credential.state.proven:
-            return self._send_canary(credential)
-        if self._trusted(credential):
+        if self._trusted(credential) or credential.account.owner:
             for ticket in self._take_all(credential):
                 self._admit(credential, ticket)
             return None
-        if not credential.in_flight:
-            self._ask_carefully(credential)
-        return None
+        if credential.state.proven:
+            return self._ask_carefully(credential)
+        return self._send_canary(credential)
 
     def _trusted(self, credential: _Credential) -> bool:
         recent = credential.accepted_at is not None and (
@@ -188,15 +196,29 @@ class CredentialGate:
         )
         return recent and credential.in_a_row < REFUSALS_IN_A_ROW - 1
 
-    def _ask_carefully(self, credential: _Credential) -> None:
+    def _ask_carefully(self, credential: _Credential) -> float | None:
         """Let one login through; after refusals ask a host that accepted before, to tell whose fault it is."""
+        pause = self._patience(credential, REFUSALS_IN_A_ROW - credential.in_a_row)
+        if pause != 0:
+            return pause
         good = credential.good
-        if credential.in_a_row and good is not None and good not in credential.waiting:
+        if credential.in_a_row and good is not None and good not in credential.in_flight:
             self._fly(credential, good)
             good.canary()
         else:
-            credential.careful = self._draw_one(credential)
-            self._admit(credential, credential.careful)
+            ticket = self._draw_one(credential)
+            credential.careful.add(ticket)
+            self._admit(credential, ticket)
+        return SECOND_CANARY_S
+
+    def _patience(self, credential: _Credential, at_most: int) -> float | None:
+        """Return how long to wait before one more login may start: 0 now, None until a report comes."""
+        flying = len(credential.in_flight)
+        if not flying:
+            return 0
+        if flying >= at_most:
+            return None
+        return max(0.0, max(credential.in_flight.values()) + SECOND_CANARY_S - self._clock.monotonic())
 
     def _decide_blocked(self, credential: _Credential) -> float | None:
         trial_at = credential.state.next_trial_at
@@ -209,18 +231,12 @@ class CredentialGate:
         return None
 
     def _send_canary(self, credential: _Credential) -> float | None:
-        now = self._clock.monotonic()
-        settled_in = credential.waiting_since + SETTLE_S - now
-        if not credential.in_flight:
-            if settled_in > 0:
-                return settled_in
-            self._start_canary(credential)
-            return SECOND_CANARY_S
-        patient_for = max(credential.in_flight.values()) + SECOND_CANARY_S - now
-        if len(credential.in_flight) + credential.state.refusals >= self._breaker:
-            return None
-        if patient_for > 0:
-            return patient_for
+        settled_in = credential.waiting_since + SETTLE_S - self._clock.monotonic()
+        if not credential.in_flight and settled_in > 0:
+            return settled_in
+        pause = self._patience(credential, self._breaker - credential.state.refusals)
+        if pause != 0:
+            return pause
         self._start_canary(credential)
         return SECOND_CANARY_S
 
@@ -284,6 +300,6 @@ class CredentialGate:
         count = max(credential.state.refusals, credential.in_a_row)
         times = f"by {count} hosts in a row" if count else "by the last hosts asked"
         return (
-            f"credential {credential.key.label} was refused {times} and is blocked",
+            f"credential {credential.account.label} was refused {times} and is blocked",
             f"correct the secret, or wait: one trial is made every {self._retry_s / 60:g} minutes",
         )

@@ -54,7 +54,7 @@ class Roster:
             del self._open[host]
         return True
 
-    def close_all(  # noqa: PLR0913 - the columns of a row
+    def close_all(
         self,
         host: str,
         reason: Reason,

@@ -62,15 +62,17 @@ SKIPPED = closed(ProbeSummary("p", 1, 0, 0, 9, 1.0, {Reason.BUSY: ["pc"] * 9}, o
         (ALL_OK, False, True, "failed>0", 0),
     ],
 )
-def test_exit_code_follows_the_table_of_the_design(last, interrupted, sigterm, fail_on, code):
+def test_exit_code_follows_the_table_of_the_design(
+    last: IterationClosed | None, interrupted: bool, sigterm: bool, fail_on: str, code: int
+) -> None:
     assert verdict({"usage": last}, interrupted, sigterm, FailOn.parse(fail_on)) == code
 
 
-def test_default_is_any_failed_attempt():
+def test_default_is_any_failed_attempt() -> None:
     assert FailOn() == FailOn.parse("failed>0")
 
 
-def test_failed_in_one_play_outweighs_unavailable_in_another():
+def test_failed_in_one_play_outweighs_unavailable_in_another() -> None:
     rule = FailOn.parse("failed>0, unavailable>0")
 
     assert verdict({"a": DEAF, "b": ONE_FAILED}, False, False, rule) == 3
@@ -81,7 +83,7 @@ def test_failed_in_one_play_outweighs_unavailable_in_another():
     ("codes", "code"),
     [((), 0), ((4, 3), 3), ((3, 5), 5), ((5, 130), 130), ((130, 2), 2), ((2, 1, 4), 1), ((0, 4), 4)],
 )
-def test_worst_code_wins(codes, code):
+def test_worst_code_wins(codes: tuple[int, ...], code: int) -> None:
     assert worst(codes) == code
 
 
@@ -98,7 +100,7 @@ def test_worst_code_wins(codes, code):
         ("ok>5", "neither an outcome nor a reason"),
     ],
 )
-def test_unreadable_expression_is_refused_with_the_forms_that_can_be_read(text, message):
+def test_unreadable_expression_is_refused_with_the_forms_that_can_be_read(text: str, message: str) -> None:
     with pytest.raises(UsageError, match=r".") as caught:
         FailOn.parse(text)
 
