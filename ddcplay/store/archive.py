@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ddcplay.store.base import ArchivedAttempt, FileEnd, PendingAttempt
-from ddcplay.store.blocks import digest_of, first_iteration_of, format_block, has_block, is_kept
+from ddcplay.store.blocks import digest_of, begins_like, format_block, has_block, is_kept
 from ddcplay.store.experiment_store import ExperimentStore
 from ddcplay.store.faults import describe, store_faults
 from ddcplay.store.files import (
@@ -181,11 +181,11 @@ class Archive:
                         "    restore it, or move it away: a new file is then begun"
                     )
                 return recorded
-            begun_by = first_iteration_of(os.read(descriptor, 256))
+            begun_by = begins_like(os.read(descriptor, 256))
         finally:
             os.close(descriptor)
         # No end recorded: our own torn first block is overwritten; DDC's file, or one of an earlier database, stays.
-        torn = begun_by is not None and bool(self._store.recorded_pairs(begun_by))
+        torn = begun_by == -1 or (begun_by is not None and bool(self._store.recorded_pairs(begun_by)))
         return 0 if torn else size
 
     def _cut(self, pair: Pair) -> str:

@@ -84,10 +84,20 @@ def is_kept(result: AttemptResult, keep: str, last_digest: str) -> bool:
     return keep != "on_change" or digest_of(result) != last_digest
 
 
-def first_iteration_of(descriptor_head: bytes) -> int | None:
-    """Return the iteration id of the block a file begins with, None when it begins with foreign bytes."""
-    match = _HEADER.match(descriptor_head)
-    return int(match[1]) if match else None
+def begins_like(head: bytes) -> int | None:
+    """Say which iteration's block a file begins with.
+
+    Args:
+        head: the first 256 bytes of a file, or all of a shorter one.
+
+    Returns:
+        The iteration's id; -1 for a header that was never finished; None for foreign bytes.
+    """
+    match = _HEADER.match(head)
+    if match is not None:
+        return int(match[1])
+    torn = len(head) < _LONGEST_HEADER and b"\n" not in head and head[: len(_MARK)] == _MARK[: len(head)]
+    return -1 if torn else None
 
 
 def read_blocks(path: Path) -> Iterator[Block]:

@@ -183,6 +183,8 @@ class TraceFiles:
                 known_end = start + tail.rindex(b"\n") + 1
                 tail = tail[: tail.rindex(b"\n") + 1]
             end = start
+            if known_end is None:
+                continue  # no whole line yet: what is here is torn, even if it reads like one
             lines = tail.split(b"\n")[0 if start == 0 else 1 :]
             self._last[probe] = next((i for line in reversed(lines) if (i := _iteration_of(line)) >= 0), -1)
         if (known_end or 0) == size:
