@@ -1,8 +1,8 @@
 """PowerShell's stderr made readable: CLIXML to text.
 
 With redirected streams powershell.exe writes errors, warnings, verbose text and even progress bars as CLIXML
-(MS-PSRP 2.2.5). The raw bytes stay in the archive; this is what people read. What it gets is a target's output:
-any bytes at all, so entities are off, sizes bounded, and nothing is ever raised.
+(MS-PSRP 2.2.5). The raw bytes stay in the archive; this is what people read. What it gets is a target's
+output, any bytes at all: entities are off, sizes bounded, and nothing is ever raised.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Probe kind `powershell`: script text, readable in the target's logs.
 
-Never `-EncodedCommand`: security products flag it and nobody can read it in an event log. A short line travels
-on the command line, everything else through stdin, which also works in Constrained Language Mode.
+Never `-EncodedCommand`: security products flag it and nobody can read it in an event log. A short line
+travels on the command line, everything else through stdin, which also works in Constrained Language Mode.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class PowerShellProbe:
         """Return the line the target will log; a longer script goes through stdin and is not part of it.
 
         Raises:
-            UsageError: the text is empty, cannot be written in the probe's code page, or stdin would be needed
-                for both the script and the probe's own input.
+            UsageError: the text is empty or does not fit the probe's code page, or stdin would be needed for
+                both the script and the probe's own input.
         """
         line, _ = _plan(spec)
         return line
@@ -62,7 +62,7 @@ def _plan(spec: ProbeSpec) -> tuple[str, bytes | None]:
     if spec.stdin is not None:
         raise UsageError(
             f"probe {spec.name}: `stdin` cannot be used with this script, which needs stdin itself",
-            f'shorten it to one line without " and % (at most {MAX_LINE_BYTES} bytes), or use `script` with a file',
+            f'make it one line of at most {MAX_LINE_BYTES} bytes without " and %, or use `script`',
         )
     return _FROM_STDIN, _encoded(spec, f"{_QUIET}{text}\n")
 

@@ -1,7 +1,7 @@
 """The WinRM transport: one connection per visit, every wait bounded, every trouble a `FaultError`.
 
-Reads top down: `connect` chooses a place and logs on; `WinRMConnection` runs commands over it. Envelopes are in
-`wsman`, sockets in `winrm_wire`, authentication in `winrm_auth` and `winrm_login`.
+`WinRMTransport.connect` chooses a place and logs on, `WinRMConnection` runs commands over it. Envelopes are
+in `wsman`, sockets in `winrm_wire`, authentication in `winrm_auth` and `winrm_login`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from ddcplay.model.result import ProbeOutput, Reason
 from ddcplay.transport.base import Command, SecretResolver
 from ddcplay.transport.winrm_auth import Endpoint, Method, TlsContexts, endpoints, method_for, url_of
 from ddcplay.transport.winrm_channel import Channel
-from ddcplay.transport.winrm_command import CommandRun, Shells
+from ddcplay.transport.winrm_command import CommandRun
 from ddcplay.transport.winrm_faults import MuteError, TlsFaultError, translated
+from ddcplay.transport.winrm_http import WireAdapter
 from ddcplay.transport.winrm_login import Login
-from ddcplay.transport.winrm_wire import Wire, WireAdapter
+from ddcplay.transport.winrm_shells import Shells
+from ddcplay.transport.winrm_wire import Wire
 from ddcplay.transport.wsman import Envelopes, identify
 from ddcplay.transport.wsman_read import read_identity
 from ddcplay.units import Clock, Deadline
@@ -68,7 +70,10 @@ class WinRMConnection:
         return CommandRun(self._shells, command, deadline).run()
 
     def query(
-        self, wql: str, deadline: Deadline, namespace: str = "root/cimv2"
+        self,
+        wql: str,  # noqa: ARG002 - the contract's signature
+        deadline: Deadline,  # noqa: ARG002 - the contract's signature
+        namespace: str = "root/cimv2",
     ) -> tuple[Mapping[str, object], ...]:
         """Refuse: WQL needs Enumerate and Pull, which this connection does not speak yet.
 

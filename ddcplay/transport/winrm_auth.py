@@ -1,7 +1,7 @@
 """Which port, which scheme, which authentication: chosen from what is written, with the reason for `doctor`.
 
-Design §4: 5986 with a valid certificate if it answers, else 5985 with message encryption; Kerberos when a ticket
-fits, else NTLM; Basic only when written, and never in clear unless encryption is written off as well.
+Design §4: 5986 with a valid certificate if it answers, else 5985 with message encryption; Kerberos when a
+ticket fits, else NTLM; Basic only when written, and never in clear unless encryption is written off as well.
 """
 
 from __future__ import annotations

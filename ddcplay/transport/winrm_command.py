@@ -1,20 +1,17 @@
 """One command from start to end: shell, start, stdin, output, and an end that really comes.
 
-The loop is ours because pywinrm's asks for ever. What the target accepted is never sent again; whatever ends a
-command early (time, size) ends it on the target too, and the next command gets a fresh shell.
+The loop is ours because pywinrm's asks for ever. What the target accepted is never sent again; whatever ends
+a command early (time, size) ends it on the target too, and the next command gets a fresh shell.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ddcplay.errors import FaultError
-from ddcplay.model.plan import Target
 from ddcplay.model.result import ProbeOutput, Reason
 from ddcplay.transport.base import Command
-from ddcplay.transport.winrm_channel import Channel
 from ddcplay.transport.winrm_faults import ConnectionCutError, MuteError
-from ddcplay.transport.wsman import STDIN_PIECE_BYTES, Envelopes, ShellOptions
+from ddcplay.transport.winrm_shells import Shells
+from ddcplay.transport.wsman import STDIN_PIECE_BYTES
 from ddcplay.transport.wsman_fault import (
     BUSY,
     OPERATION_TIMEOUT,
@@ -22,17 +19,13 @@ from ddcplay.transport.wsman_fault import (
     SHELL_NOT_FOUND,
     WsmanFaultError,
 )
-from ddcplay.transport.wsman_read import Received, read_command_id, read_received, read_shell_id
+from ddcplay.transport.wsman_read import Received, read_command_id, read_received
 from ddcplay.units import Deadline
 
-GRACE_S = 2.0
-"""How long after its deadline an answer is still awaited: Windows is up to a second late."""
 LATEST_S = 4.5
-"""When the last clean-up request of an expired command is given up; the visit moves on at 5 s (design §9.1)."""
+"""When the clean-up of an expired command is given up: the visit moves on at 5 s (design §9.1)."""
 CLEANUP_S = 4.0
 """Budget of the clean-up when there is time left."""
-COMMANDS_PER_SHELL = 200
-"""Terminate does not give an operation's slot back (MS-WSMV note 118), deleting the shell does."""
 _BUSY_PAUSE_S = 0.5
 _SHORT_ANSWER_S = 0.05
 _UNUSABLE_SHELL = (SHELL_NOT_FOUND, 2147943418, 2150859174, 2150859204)
@@ -48,73 +41,6 @@ class OutputLimitError(FaultError):
             f"more than {limit} bytes of output; the command was ended",
             "raise `max_output`, or let the probe print less",
         )
-
-
-@dataclass(slots=True)
-class _Shell:
-    shell_id: str
-    key: object
-    commands: int = 0
-
-
-class Shells:
-    """The one remote shell of a connection, shared by equal commands.
-
-    Args:
-        channel: the conversation.
-        envelopes: builds requests.
-        target: for the timeouts.
-    """
-
-    def __init__(self, channel: Channel, envelopes: Envelopes, target: Target) -> None:
-        self.channel = channel
-        self.envelopes = envelopes
-        self.operation_timeout_s = target.operation_timeout_s
-        self.patience_s = max(target.read_timeout_s - target.operation_timeout_s, GRACE_S)
-        self.opened = 0
-        self._open: _Shell | None = None
-
-    def times(self, deadline: Deadline) -> tuple[float, Deadline]:
-        """Return the OperationTimeout of a request and when the wait for its answer ends."""
-        operation_s = min(self.operation_timeout_s, max(0.5, deadline.remaining_s()))
-        latest = Deadline(deadline.clock, deadline.expires_at + GRACE_S, deadline.budget_s + GRACE_S)
-        return operation_s, latest.capped(operation_s + self.patience_s)
-
-    def shell_for(self, command: Command, deadline: Deadline) -> str:
-        """Return a shell for a command: the open one when it fits, else a fresh one.
-
-        Raises:
-            FaultError: none could be opened.
-        """
-        current = self._open
-        if current is not None and (
-            current.key != command.shell_key() or current.commands >= COMMANDS_PER_SHELL
-        ):
-            self.delete(*self.times(deadline))
-            current = None
-        if current is None:
-            options = ShellOptions(command.codepage, command.env, command.chdir)
-            operation_s, latest = self.times(deadline)
-            answer = self.channel.ask(self.envelopes.create_shell(options, operation_s), latest)
-            current = self._open = _Shell(read_shell_id(answer), command.shell_key())
-            self.opened += 1
-        current.commands += 1
-        return current.shell_id
-
-    def forget(self) -> None:
-        """Leave the shell alone: it is gone, or nobody can be asked to delete it (its idle limit will)."""
-        self._open = None
-
-    def delete(self, operation_s: float, deadline: Deadline) -> None:
-        """Delete the shell, which ends what runs in it; a shell that is gone already is fine."""
-        shell, self._open = self._open, None
-        if shell is None or self.channel.lost:
-            return
-        try:
-            self.channel.ask(self.envelopes.delete(shell.shell_id, operation_s), deadline)
-        except FaultError:
-            # Gone (2150858843), being closed (995) or unreachable: IdleTimeOut ends what is left.
-            return
 
 
 class CommandRun:
@@ -244,8 +170,8 @@ class CommandRun:
 
     def _keep(self, received: Received) -> None:
         limit = self._command.max_output_bytes
-        for kept, came in ((self._stdout, received.stdout), (self._stderr, received.stderr)):
-            kept += came
+        self._stdout += received.stdout
+        self._stderr += received.stderr
         if max(len(self._stdout), len(self._stderr)) > limit:
             del self._stdout[limit:]
             del self._stderr[limit:]
@@ -297,7 +223,7 @@ class CommandRun:
             if refused.is_code(SHELL_NOT_FOUND):
                 self._shells.forget()
         except FaultError:
-            # The output is complete or the loss is known already; a connection that broke is rebuilt when needed.
+            # The output is complete or its loss is known; a broken connection is rebuilt when it is needed.
             return
 
     def _output(self, fault: FaultError | None, round_trips: int) -> ProbeOutput:

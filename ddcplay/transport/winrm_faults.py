@@ -108,7 +108,7 @@ def tls_fault(error: BaseException) -> TlsFaultError:
     return TlsFaultError(
         "transport",
         f"TLS: {library}",
-        "is the port an HTTPS listener (5986), is a client certificate refused, or is the TLS version too old?",
+        "is it an HTTPS listener (5986)? A refused client certificate or an old TLS version look alike",
     )
 
 

@@ -1,7 +1,7 @@
 """pywinrm's `Transport` with our sockets, our envelopes and our idea of an answer.
 
-pywinrm brings authentication and message encryption. Its session is built anew because its own reads proxies and
-authorities from the environment, and rewrites `os.environ` on the way, which many threads cannot bear.
+pywinrm brings authentication and message encryption. The session below it is built here because its own reads
+proxies and authorities from the environment, and rewrites `os.environ` on the way, which threads cannot bear.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import struct
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import requests
@@ -21,7 +21,8 @@ from ddcplay.errors import FaultError
 from ddcplay.model.plan import Target
 from ddcplay.transport.winrm_auth import SEALING, Method
 from ddcplay.transport.winrm_faults import StaleConnectionError, status_fault, translated
-from ddcplay.transport.winrm_wire import Wire, WireAdapter
+from ddcplay.transport.winrm_http import WireAdapter
+from ddcplay.transport.winrm_wire import Wire
 from ddcplay.units import Deadline
 
 _SOAP_TYPE = "application/soap+xml;charset=UTF-8"
@@ -44,7 +45,7 @@ class Answer:
     body: bytes
 
 
-class _Seal(Encryption):  # type: ignore[misc] - pywinrm is untyped
+class _Seal(Encryption):
     """pywinrm's sealing, put right where CredSSP over TLS 1.3 goes wrong."""
 
     def _get_credssp_trailer_length(self, message_length: int, cipher_suite: str) -> int:
@@ -81,7 +82,7 @@ class _AuthHolder:
         self.auth = auth
 
 
-class Login(pywinrm.Transport):  # type: ignore[misc] - pywinrm is untyped
+class Login(pywinrm.Transport):
     """One authenticated HTTP conversation.
 
     Args:
@@ -100,18 +101,20 @@ class Login(pywinrm.Transport):  # type: ignore[misc] - pywinrm is untyped
             username=target.user,
             password=password,
             service=target.service,
-            ca_trust_path=None,
+            ca_trust_path="",
             cert_pem=target.cert_pem,
             cert_key_pem=target.cert_key_pem,
-            server_cert_validation="validate",  # the adapter's TLS context decides; this value only silences warnings
+            # The adapter's TLS context decides; pywinrm would only change the warning filters of the process.
+            server_cert_validation="validate",
             kerberos_delegation=target.kerberos_delegation,
             kerberos_hostname_override=target.kerberos_hostname_override,
-            auth_method=method.name,
+            auth_method=cast("Any", method.name),
             message_encryption="always" if method.sealed else "never",
             send_cbt=target.send_cbt,
             proxy=target.proxy,
         )
         self._sealed = method.sealed
+        self._seal: _Seal | None = None
         self._adapter = adapter
         self._verify = target.cert_validation
 
@@ -139,20 +142,25 @@ class Login(pywinrm.Transport):  # type: ignore[misc] - pywinrm is untyped
         if self.auth_method == "basic":
             # As bytes: requests would encode text as Latin-1 and fail on other letters.
             return requests.auth.HTTPBasicAuth((self.username or "").encode(), (self.password or "").encode())
+        # These classes are re-exported by pywinrm when their packages are there, without saying so.
+        offered: Any = pywinrm
+        auth: requests.auth.AuthBase
         if self.auth_method == "ntlm":
-            return pywinrm.HttpNtlmAuth(self.username, self.password, send_cbt=self.send_cbt)  # type: ignore[no-any-return]
-        if self.auth_method == "credssp":
-            return pywinrm.HttpCredSSPAuth(self.username, self.password)  # type: ignore[no-any-return]
-        return pywinrm.HTTPKerberosAuth(  # type: ignore[no-any-return]
-            mutual_authentication=pywinrm.REQUIRED,
-            delegate=self.kerberos_delegation,
-            force_preemptive=True,
-            principal=self.username,
-            hostname_override=self.kerberos_hostname_override,
-            sanitize_mutual_error_response=False,
-            service=self.service,
-            send_cbt=self.send_cbt,
-        )
+            auth = offered.HttpNtlmAuth(self.username, self.password, send_cbt=self.send_cbt)
+        elif self.auth_method == "credssp":
+            auth = offered.HttpCredSSPAuth(self.username, self.password)
+        else:
+            auth = offered.HTTPKerberosAuth(
+                mutual_authentication=offered.REQUIRED,
+                delegate=self.kerberos_delegation,
+                force_preemptive=True,
+                principal=self.username,
+                hostname_override=self.kerberos_hostname_override,
+                sanitize_mutual_error_response=False,
+                service=self.service,
+                send_cbt=self.send_cbt,
+            )
+        return auth
 
     def log_on(self, wire: Wire, deadline: Deadline) -> None:
         """Authenticate the connection with an empty request, before anything that has an effect is sent.
@@ -176,7 +184,7 @@ class Login(pywinrm.Transport):  # type: ignore[misc] - pywinrm is untyped
         wire.bound = True
         if self._sealed:
             with translated("logon"):
-                self.encryption = _Seal(_AuthHolder(session.auth), self.auth_method)
+                self.encryption = self._seal = _Seal(cast("Any", _AuthHolder(session.auth)), self.auth_method)
         session.auth = None
 
     def post(self, body: bytes, what: str, wire: Wire, deadline: Deadline) -> Answer:
@@ -218,9 +226,9 @@ class Login(pywinrm.Transport):  # type: ignore[misc] - pywinrm is untyped
 
     def _opened(self, response: requests.Response, what: str) -> bytes:
         content: bytes = response.content
-        if self.encryption is None:
+        if self._seal is None:
             return content
-        protocol = self.encryption.protocol_string.decode().lower()
+        protocol = self._seal.protocol_string.decode().lower()
         if protocol not in (response.headers.get("Content-Type") or "").lower():
             raise FaultError(
                 "transport",
@@ -229,4 +237,4 @@ class Login(pywinrm.Transport):  # type: ignore[misc] - pywinrm is untyped
                 connection_lost=True,
             )
         with translated(f"{what}: opening the encrypted answer"):
-            return self.encryption.open(content, urlsplit(self.endpoint).hostname)
+            return self._seal.open(content, urlsplit(self.endpoint).hostname)

@@ -1,7 +1,8 @@
 """WS-Management envelopes as they leave us: text in, bytes out, no sockets.
 
-Built by hand instead of through an XML library: the shapes are few and fixed, only leaves vary, and every leaf
-passes `_text` or `_attribute`, which escape it and refuse what XML 1.0 cannot carry. Reading is in `wsman_read`.
+Built by hand instead of through an XML library: the shapes are few and fixed, only leaves vary, and every
+leaf passes `_text` or `_attribute`, which escape it and refuse what XML 1.0 cannot carry. Line ends arrive as
+they were written: CR is sent as a reference, because XML parsers turn CRLF into LF. `wsman_read` reads.
 
 Sources: MS-WSMV 3.1.4 (shell operations), DSP0226 (headers), WS-Addressing 2004/08.
 """
@@ -34,7 +35,7 @@ MAX_ENVELOPE_BYTES = 153600
 STDIN_PIECE_BYTES = 96 * 1024
 """Raw bytes per Send: 128 KiB as base64, which leaves room for headers and sealing in one envelope."""
 SHELL_IDLE_S = 180.0
-"""An orphaned shell ends after this; a pending Receive keeps a live one open. Windows refuses less than 60 s."""
+"""An orphaned shell ends after this; a pending Receive keeps a live one open. Windows' minimum is 60 s."""
 MIN_OPERATION_S = 0.5
 """Windows' smallest OperationTimeout (MaxTimeoutms cannot be set below 500)."""
 
@@ -86,7 +87,7 @@ def _checked(value: str, what: str) -> str:
     if found is not None:
         raise FaultError(
             "transport",
-            f"{what} holds the character U+{ord(found[0]):04X}, which XML and so WinRM cannot carry; nothing was sent",
+            f"{what} holds U+{ord(found[0]):04X}, which XML and so WinRM cannot carry; nothing was sent",
             "remove the control character, or pass the text through stdin or a script file",
         )
     return escape(value, quote=True).replace("\r", "&#13;")
@@ -220,8 +221,9 @@ class Envelopes:
     def send(self, shell_id: str, command_id: str, data: bytes, timeout_s: float, *, end: bool) -> Request:
         """Feed a piece of stdin, at most `STDIN_PIECE_BYTES`; `end` closes it."""
         last = ' End="true"' if end else ""
+        chosen = _attribute(command_id, "the command id")
         body = (
-            f'<rsp:Send><rsp:Stream Name="stdin" CommandId="{_attribute(command_id, "the command id")}"{last}>'
+            f'<rsp:Send><rsp:Stream Name="stdin" CommandId="{chosen}"{last}>'
             f"{base64.b64encode(data).decode()}</rsp:Stream></rsp:Send>"
         )
         return self.build("Send", f"{SHELL}/Send", body, timeout_s, shell_id)

@@ -18,11 +18,11 @@ PIPE_ENDED = frozenset({109, 2147942509, 232, 2147942632})
 BUSY = frozenset({170, 2147942570})
 
 _RIGHTS = (
-    "the password was right, the right to use WinRM is missing: add the account to Remote Management Users or "
+    "the password was right, the right to use WinRM is missing: add it to Remote Management Users or "
     "Administrators; for a local administrator set LocalAccountTokenFilterPolicy=1"
 )
 _SHELLS = (
-    "another tool leaves shells open or many users share the account: close them, use an account of its own, or raise "
+    "another tool leaves shells open or others use this account: close them, use another account, or raise "
     "winrm/config/winrs MaxShellsPerUser"
 )
 _OPERATIONS = (
@@ -39,7 +39,7 @@ _MEANING: dict[int, tuple[str, str]] = {
     ),
     SHELL_NOT_FOUND: (
         "transport",
-        "the shell vanished: the target restarted, WinRM was restarted, or an idle limit below 3 minutes is set there",
+        "the shell vanished: the target or its WinRM service restarted, or its idle limit is below 3 minutes",
     ),
     5: ("auth", _RIGHTS),
     2147942405: ("auth", _RIGHTS),

@@ -1,7 +1,8 @@
 """WS-Management answers as they reach us: hostile bytes in, values or one of our errors out.
 
-Elements are matched by namespace and local name, never by prefix (the target chooses those). Entities, document
-types and network access are off, sizes are bounded before parsing. Nothing here raises anything but `FaultError`.
+Elements are matched by namespace and local name, never by prefix (the target chooses those). Entities,
+document types and network access are off, sizes are bounded before parsing. Nothing here raises anything but
+`FaultError`.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ def _parse(body: bytes, request: str) -> Element:
         root = etree.fromstring(body, parser)
     except (etree.LxmlError, ValueError) as error:
         raise MalformedAnswerError(request, f"no XML ({error})") from error
-    if root.getroottree().docinfo.doctype:
+    if root.getroottree().docinfo.internalDTD is not None:
         raise MalformedAnswerError(request, "it has a document type")
     return root
 
@@ -140,7 +141,7 @@ def _fault(fault: Element) -> Fault:
         return Fault(_fault_code(direct), short, _all_text(direct.find(f"{{{FAULT}}}Message")) or reason)
     for child in detail:
         # The WMI form has been seen in two namespaces, so its local name decides.
-        if isinstance(child.tag, str) and etree.QName(child).localname == WMI_ERROR_SUFFIX:
+        if etree.QName(child).localname == WMI_ERROR_SUFFIX:
             return _wmi_fault(child, short, reason)
     return Fault(None, short, reason)
 
@@ -151,7 +152,7 @@ def _fault_code(direct: Element) -> int | None:
 
 
 def _wmi_fault(error: Element, subcode: str, reason: str) -> Fault:
-    leaves = {etree.QName(child).localname: child for child in error if isinstance(child.tag, str)}
+    leaves = {etree.QName(child).localname: child for child in error}
     code = _number(_all_text(leaves.get("error_Code")))
     text = _all_text(leaves.get("Message")) or _all_text(leaves.get("error_WindowsErrorMessage"))
     return Fault(None if code is None else code & 0xFFFFFFFF, subcode, text or reason)
