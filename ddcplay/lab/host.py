@@ -31,6 +31,18 @@ class Counters:
     queries: int = 0
     commands: list[str] = field(default_factory=list)
 
+    def count(self, operation: str) -> None:
+        """Count a request of an operation that is counted as it comes, whatever becomes of it."""
+        match operation:
+            case "send":
+                self.sends += 1
+            case "receive":
+                self.receives += 1
+            case "signal":
+                self.signals += 1
+            case "enumerate":
+                self.queries += 1
+
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
         return dataclasses.asdict(self)

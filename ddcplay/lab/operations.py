@@ -7,7 +7,7 @@ import base64
 import binascii
 import contextlib
 import dataclasses
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from lxml import etree
@@ -192,7 +192,6 @@ def _with_faults(
 
 
 async def _send(host: SimulatedHost, request: soap.Request, caller: Caller) -> bytes:
-    host.counters.sends += 1
     with _using(host, request, caller) as shell:
         if request.body is None or request.body.tag != _RSP + "Send":
             raise RefusedError(refusals.SCHEMA)
@@ -211,7 +210,6 @@ async def _send(host: SimulatedHost, request: soap.Request, caller: Caller) -> b
 
 
 async def _receive(host: SimulatedHost, request: soap.Request, caller: Caller) -> bytes:
-    host.counters.receives += 1
     with _using(host, request, caller) as shell:
         stream = None if request.body is None else request.body.find(_RSP + "DesiredStream")
         if stream is None:
@@ -239,7 +237,7 @@ def _sizes(host: SimulatedHost, request: soap.Request) -> tuple[int, int]:
     return max(1, room // _PIECE_COST), min(_PIECE_BYTES, max(3, room * 3 // 5))
 
 
-def _streams(host: SimulatedHost, command: Command, pieces: list[tuple[str, bytes]], *, done: bool) -> str:
+def _streams(host: SimulatedHost, command: Command, pieces: Sequence[tuple[str, bytes]], *, done: bool) -> str:
     command_id = soap.text(command.command_id)
     rows = [
         f'<rsp:Stream Name="{stream}" CommandId="{command_id}">{base64.b64encode(data).decode()}</rsp:Stream>'
@@ -273,7 +271,6 @@ def _find(shell: Shell, command_id: str | None) -> Command:
 
 
 async def _signal(host: SimulatedHost, request: soap.Request, caller: Caller) -> bytes:
-    host.counters.signals += 1
     with _using(host, request, caller) as shell:
         if request.body is None or request.body.tag != _RSP + "Signal":
             raise RefusedError(refusals.SCHEMA)

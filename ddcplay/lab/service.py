@@ -158,6 +158,7 @@ class WinRmService:
                 body = refusals.SCHEMA.envelope("", self._host.machine.computer_name)
             else:
                 operation = operations.operation_of(parsed)
+                self._host.counters.count(operation)
                 if early := await self._planted(request, operation):
                     return early
                 status, body = await self._perform(connection, opened, parsed, operation)

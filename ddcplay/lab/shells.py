@@ -91,7 +91,11 @@ class Command:
         try:
             while True:
                 step = program.send(answer)
-                answer = await self._perform(step) if not isinstance(step, Write) else await self._print(step)
+                if isinstance(step, Write):
+                    answer = None
+                    await self._print(step)
+                else:
+                    answer = await self._perform(step)
         except StopIteration as end:
             code = int(end.value)
         finally:

@@ -109,7 +109,7 @@ def read_request(data: bytes) -> Request:
         root = etree.fromstring(data, parser)
     except (etree.XMLSyntaxError, ValueError) as error:
         raise NotSoapError(str(error)) from error
-    if root.tag != f"{{{S}}}Envelope" or root.getroottree().docinfo.doctype:
+    if root.tag != f"{{{S}}}Envelope" or root.getroottree().docinfo.internalDTD is not None:
         raise NotSoapError("no SOAP 1.2 envelope")
     header, body = root.find(f"{{{S}}}Header"), root.find(f"{{{S}}}Body")
     blocks: dict[str, etree._Element] = {}

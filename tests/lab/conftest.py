@@ -1,0 +1,186 @@
+"""Labs that the tests of this directory share, and clients that speak to them byte by byte."""
+
+from __future__ import annotations
+
+import base64
+import socket
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+import winrm
+from winrm.protocol import Protocol
+
+from ddcplay.lab.fleet import LabConfig, LabHost, Quotas, RunningLab
+
+USER, PASSWORD = "lab", "lab-Passw0rd"
+SHELL = "http://schemas.microsoft.com/wbem/wsman/1/windows/shell"
+TRANSFER = "http://schemas.xmlsoap.org/ws/2004/09/transfer"
+
+
+@dataclass(frozen=True)
+class RawAnswer:
+    status_line: str
+    headers: list[tuple[str, str]]
+    body: bytes
+
+    @property
+    def status(self) -> int:
+        return int(self.status_line.split(" ")[1])
+
+    def all(self, name: str) -> list[str]:
+        return [value for key, value in self.headers if key.lower() == name.lower()]
+
+
+@pytest.fixture(scope="session")
+def lab(lab_factory) -> RunningLab:
+    """One lab for tests that leave no trace in it."""
+    return lab_factory(
+        LabConfig(
+            (
+                LabHost("ntlm", ("labs", "lab01"), schemes=("negotiate", "basic")),
+                LabHost("clear", ("labs",), schemes=("basic", "negotiate"), allow_unencrypted=True),
+                LabHost("tls", https=True, schemes=("negotiate", "basic", "certificate")),
+                LabHost("strict", https=True, schemes=("negotiate",), cbt="strict"),
+                LabHost("small", schemes=("basic",), allow_unencrypted=True, quotas=Quotas(3, 8, 2)),
+                LabHost("brief", schemes=("basic",), allow_unencrypted=True, quotas=Quotas(min_idle_s=0.1)),
+                LabHost("off", power="off"),
+                LabHost("refusing", power="off", off_mode="refused"),
+            ),
+            seed=7,
+        )
+    )
+
+
+@pytest.fixture
+def faulty(lab_factory) -> RunningLab:
+    """A lab of one host for a test that plants faults in it."""
+    running = lab_factory(
+        LabConfig((LabHost("pc", schemes=("basic", "negotiate"), allow_unencrypted=True),), seed=3)
+    )
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def session() -> Callable[..., winrm.Session]:
+    """Make a pywinrm session."""
+
+    def make(lab: RunningLab, name: str, transport: str = "ntlm", **options) -> winrm.Session:
+        account = (options.pop("user", USER), options.pop("password", PASSWORD))
+        options.setdefault("operation_timeout_sec", 5)
+        options.setdefault("read_timeout_sec", 7)
+        options = {"ca_trust_path": None, "proxy": None, **options}  # nothing from the environment
+        return winrm.Session(lab.url(name), auth=account, transport=transport, **options)
+
+    return make
+
+
+@pytest.fixture
+def protocol() -> Callable[..., Protocol]:
+    """Make pywinrm's lower layer: one connection, shells by hand."""
+
+    def make(lab: RunningLab, name: str, transport: str = "basic", timeout_s: int = 1) -> Protocol:
+        return Protocol(
+            lab.url(name),
+            transport=transport,
+            username=USER,
+            password=PASSWORD,
+            operation_timeout_sec=timeout_s,
+            read_timeout_sec=timeout_s + 5,
+            message_encryption="auto",
+            ca_trust_path=None,
+            proxy=None,
+        )
+
+    return make
+
+
+@pytest.fixture
+def send_raw() -> Callable[..., RawAnswer]:
+    """Send bytes to a host over a fresh connection and read one answer."""
+
+    def send(lab: RunningLab, name: str, data: bytes) -> RawAnswer:
+        with socket.create_connection(lab.endpoint(name), timeout=5) as connection:
+            connection.sendall(data)
+            return _read_answer(connection)
+
+    return send
+
+
+def _read_answer(connection: socket.socket) -> RawAnswer:
+    received = b""
+    while b"\r\n\r\n" not in received:
+        piece = connection.recv(65536)
+        if not piece:
+            raise ConnectionError("closed before the head was whole")
+        received += piece
+    head, _, body = received.partition(b"\r\n\r\n")
+    status_line, *rows = head.decode("latin-1").split("\r\n")
+    headers = [(name, value.strip()) for name, _, value in (row.partition(":") for row in rows)]
+    length = int(next(value for name, value in headers if name == "Content-Length"))
+    while len(body) < length:
+        piece = connection.recv(65536)
+        if not piece:
+            raise ConnectionError("closed before the body was whole")
+        body += piece
+    return RawAnswer(status_line, headers, body)
+
+
+@pytest.fixture
+def post(send_raw) -> Callable[..., RawAnswer]:
+    """POST a body with Basic credentials (or other headers) over a fresh connection."""
+
+    def send(lab: RunningLab, name: str, body: bytes, path: str = "/wsman", **headers: str) -> RawAnswer:
+        token = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        sent = {"Authorization": f"Basic {token}", "Content-Type": "application/soap+xml;charset=UTF-8"}
+        sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+        rows = "".join(f"{name}: {value}\r\n" for name, value in sent.items() if value)
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\n{rows}Content-Length: {len(body)}\r\n\r\n"
+        return send_raw(lab, name, head.encode() + body)
+
+    return send
+
+
+@pytest.fixture
+def envelope() -> Callable[..., bytes]:
+    """Write a request with prefixes no Windows client uses."""
+
+    def make(
+        action: str,
+        body: str = "",
+        shell_id: str = "",
+        extra: str = "",
+        timeout: str = "PT1S",
+        message_id: str = "",
+    ) -> bytes:
+        selector = (
+            f'<ws:SelectorSet><ws:Selector Name="ShellId">{shell_id}</ws:Selector></ws:SelectorSet>'
+            if shell_id
+            else ""
+        )
+        return (
+            '<soap:Envelope xmlns:soap="http://www.w3.org/2003/05/soap-envelope"'
+            ' xmlns:ad="http://schemas.xmlsoap.org/ws/2004/08/addressing"'
+            ' xmlns:ws="http://schemas.dmtf.org/wbem/wsman/1/wsman.xsd"'
+            f' xmlns:sh="{SHELL}"><soap:Header><ad:To>http://pc:5985/wsman</ad:To>'
+            f"<ad:Action>{action}</ad:Action><ad:MessageID>{message_id or f'uuid:{uuid.uuid4()}'}</ad:MessageID>"
+            f"<ws:ResourceURI>{SHELL}/cmd</ws:ResourceURI><ws:OperationTimeout>{timeout}</ws:OperationTimeout>"
+            f"{selector}{extra}</soap:Header><soap:Body>{body}</soap:Body></soap:Envelope>"
+        ).encode()
+
+    return make
+
+
+@pytest.fixture
+def open_shell(post, envelope) -> Callable[..., str]:
+    """Create a shell by a raw request and return its id."""
+
+    def create(lab: RunningLab, name: str, inside: str = "", extra: str = "") -> str:
+        body = f"<sh:Shell><sh:InputStreams>stdin</sh:InputStreams>{inside}</sh:Shell>"
+        answer = post(lab, name, envelope(f"{TRANSFER}/Create", body, extra=extra))
+        assert answer.status == 200, answer.body
+        return answer.body.decode().partition('Name="ShellId">')[2].partition("<")[0]
+
+    return create
