@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from typing import TypeVar, cast
 
 import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
 
 from ddcplay.errors import DdcplayError, StoreError
 from ddcplay.store.faults import describe
@@ -130,8 +131,10 @@ class Writer:
             request.outcome = request.work(connection)
             savepoint.commit()
         except Exception as error:  # noqa: BLE001 - its caller is told; the others of the batch go on
-            # A full disk rolls the whole transaction back: then this raises, and the whole batch is told.
-            savepoint.rollback()
+            try:
+                savepoint.rollback()
+            except SQLAlchemyError as gone:  # a full disk rolls the whole transaction back, savepoints and all
+                raise error from gone
             request.fail(error, self._place)
             return False
         return True

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from ddcplay.errors import StoreError
+from ddcplay.store import migrations
+from ddcplay.store.dialect import database_url, open_engine
+from ddcplay.store.migrations import require_head, upgrade
+from ddcplay.store.schema import HEAD, metadata
+
+
+def _engine(path: Path) -> sa.Engine:
+    return open_engine(database_url(path, None))
+
+
+def _schema_of(engine: sa.Engine) -> dict[str, str]:
+    with engine.connect() as connection:
+        rows = connection.execute(
+            sa.text("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'alembic%'")
+        )
+        return {row.name: " ".join(sorted(row.sql.replace(",", " ").split())) for row in rows}
+
+
+def test_the_migrations_build_exactly_the_schema(tmp_path: Path) -> None:
+    engine, plain = _engine(tmp_path / "a.db"), _engine(tmp_path / "b.db")
+    upgrade(engine, "a.db")
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    with plain.begin() as connection:
+        metadata.create_all(connection)
+    assert _schema_of(engine) == _schema_of(plain)
+    engine.dispose()
+    plain.dispose()
+
+
+def test_the_head_that_is_compared_quickly_is_alembics(tmp_path: Path) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    assert ScriptDirectory.from_config(config).get_current_head() == HEAD
+
+
+def test_two_that_open_at_once_migrate_once(tmp_path: Path) -> None:
+    engines = [_engine(tmp_path / "a.db") for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda engine: upgrade(engine, "a.db"), engines))
+    with engines[0].connect() as connection:
+        require_head(connection, "a.db")
+    for engine in engines:
+        engine.dispose()
+
+
+def test_a_database_of_a_newer_program_is_left_alone(tmp_path: Path) -> None:
+    engine = _engine(tmp_path / "a.db")
+    upgrade(engine, "a.db")
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(StoreError, match="newer ddcplay") as caught:
+        upgrade(engine, "a.db")
+    assert caught.value.hint == "upgrade ddcplay on this machine"
+    engine.dispose()
+
+
+def test_a_migrated_database_opens_without_importing_alembic(tmp_path: Path) -> None:
+    engine = _engine(tmp_path / "a.db")
+    upgrade(engine, "a.db")
+    engine.dispose()
+    code = (
+        "import sys; from pathlib import Path; from ddcplay.store.dialect import database_url, open_engine;"
+        "from ddcplay.store.migrations import upgrade; e = open_engine(database_url(Path(sys.argv[1]), None));"
+        "upgrade(e, 'x'); sys.exit('alembic' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.db")], check=False).returncode == 0
