@@ -33,7 +33,7 @@ _STAGGER_S = 0.05
 """Head start of each address of a name over the next one (RFC 8305 §5, shorter: a look costs little)."""
 
 _ECHO_AFTER = 0.5
-"""Part of a try's timeout after which a host whose ports are still silent is pinged too; others need no ping."""
+"""Part of a try's timeout after which a host whose ports are still silent is pinged too."""
 
 _RESOLVER_EXTRA_S = 2.0
 _IDENTIFY_LEAST_S = 2.0
