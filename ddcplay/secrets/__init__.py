@@ -1,1 +1,1 @@
-"""Secret references, their late look-up, and redaction by value at every sink."""
+"""Secrets: references that are resolved as late as possible, and a redactor that knows what was resolved."""

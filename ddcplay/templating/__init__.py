@@ -1,1 +1,1 @@
-"""Jinja in two phases: plan time (strings) and record time (expressions)."""
+"""Templates, expressions and quoting; empty on purpose, so that Jinja is imported only by whoever renders."""

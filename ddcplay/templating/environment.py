@@ -1,0 +1,354 @@
+"""Rendering at plan time and at record time, in one sandbox, with one kind of error.
+
+Plan time hands in a `Scope`: its values may be templates themselves, as in Ansible, and are rendered when
+they are used. Record time hands in an ordinary mapping: its values came from a target and are never
+templates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from functools import lru_cache
+from typing import Any
+
+from jinja2 import Template, TemplateSyntaxError, nodes
+from jinja2.exceptions import SecurityError, TemplateAssertionError
+from jinja2.runtime import Context
+from jinja2.utils import missing
+
+from ddcplay.errors import Place, TemplateError
+from ddcplay.model.inventory import SecretRef
+from ddcplay.templating.lookup import is_secret_name, look_up
+from ddcplay.templating.sandbox import MAX_TEXT, Sandbox, TooBigError, UndefinedUseError
+from ddcplay.templating.values import (
+    GuardedSecret,
+    SecretUseError,
+    contains,
+    convert,
+    guarded,
+    is_template,
+    plain,
+    shown,
+)
+
+_RESULT = "ddcplay_result"
+_NOWHERE = Place("")
+
+
+class LoopError(Exception):
+    """Variables that refer to each other in a circle."""
+
+
+class VariableError(Exception):
+    """A variable's own template cannot be rendered; `__cause__` tells why.
+
+    Args:
+        name: the variable.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+class Scope(Mapping[str, object]):
+    """The variables of one host at plan time; values that are templates are rendered when they are used.
+
+    One scope serves one thread; what it rendered is kept, so a variable costs once.
+
+    Args:
+        layers: mappings of variables, the strongest first; their texts may be templates.
+        facts: values that stand above all layers and are taken as they are (magic variables, static facts).
+        host: inventory name, for error texts; empty leaves it out.
+    """
+
+    __slots__ = ("_busy", "_done", "_facts", "_layers", "host")
+
+    def __init__(
+        self,
+        layers: Sequence[Mapping[str, object]],
+        facts: Mapping[str, object] | None = None,
+        host: str = "",
+    ) -> None:
+        self._layers = tuple(layers)
+        self._facts = facts or {}
+        self._done: dict[str, object] = {}
+        self._busy: list[str] = []
+        self.host = host
+
+    def __getitem__(self, name: str) -> object:
+        """Return a variable, rendered; secrets come as guards.
+
+        Raises:
+            KeyError: there is no such variable.
+        """
+        if name in self._facts:
+            return self._facts[name]
+        if name not in self._done:
+            self._done[name] = self._rendered(name)
+        return self._done[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._facts or any(name in layer for layer in self._layers)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys(name for layer in (self._facts, *self._layers) for name in layer))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def value(self, name: str, place: Place | None = None) -> object:
+        """Return a variable, rendered, with secrets as `SecretRef`.
+
+        Raises:
+            KeyError: there is no such variable.
+            TemplateError: it cannot be rendered.
+        """
+        try:
+            return plain(self[name], secrets=True)
+        except KeyError:
+            raise
+        except Exception as error:  # noqa: BLE001 - filters and Python's own operators raise anything
+            raise template_error(error, self, place or _NOWHERE) from None
+
+    def over(self, stronger: Mapping[str, object], position: int, facts: Mapping[str, object]) -> Scope:
+        """Return a scope with one more layer at `position` (0 = strongest) and further facts."""
+        layers = (*self._layers[:position], stronger, *self._layers[position:])
+        return Scope(layers, {**self._facts, **facts}, self.host)
+
+    def _rendered(self, name: str) -> object:
+        value = next(layer[name] for layer in self._layers if name in layer)
+        if isinstance(value, SecretRef) and value.scheme == "template":
+            return guarded(_secret(self._render_once(name, value.value)))
+        return guarded(self._render_once(name, value) if is_template(value) else value)
+
+    def _render_once(self, name: str, value: object) -> object:
+        if name in self._busy:
+            raise LoopError(" → ".join([*self._busy[self._busy.index(name) :], name]))
+        self._busy.append(name)
+        try:
+            return _render(value, self, secrets=True, secret_name=is_secret_name(name))
+        except (LoopError, VariableError):
+            raise
+        except Exception as error:
+            raise VariableError(name) from error
+        finally:
+            self._busy.pop()
+
+
+def _secret(value: object) -> object:
+    """Wrap what a secret variable's template gave; a reference stays one."""
+    return SecretRef("plain", str(value)) if isinstance(value, str | int | float) else value
+
+
+class _Lookups(Context):
+    """Jinja's context over our mapping: nothing is copied, nothing is rendered before it is used."""
+
+    variables: Mapping[str, object]
+    secret_name: bool
+
+    def resolve_or_missing(self, key: str) -> Any:
+        if key in self.vars:
+            return self.vars[key]
+        if key in self.variables:
+            value = self.variables[key]
+            return GuardedSecret(value) if isinstance(value, SecretRef) else value
+        if key == "lookup":
+            return self.look_up
+        return self.parent.get(key, missing)
+
+    def look_up(self, kind: object = "", name: object = "") -> object:
+        """Serve `lookup(kind, name)`."""
+        if not isinstance(kind, str) or not isinstance(name, str) or not name:
+            raise ValueError("write lookup('env', 'NAME') or lookup('file', 'PATH')")
+        return guarded(look_up(kind, name, secret=self.secret_name))
+
+
+@lru_cache(maxsize=2)  # a memo: an environment is never changed after it was made
+def _environment(code: bool) -> Sandbox:  # noqa: FBT001 - the key of the memo
+    return Sandbox(_Lookups, shown, code=code)
+
+
+@lru_cache(maxsize=4096)
+def _compiled(text: str, code: bool) -> tuple[Template, bool]:  # noqa: FBT001 - the key of the memo
+    """Compile a text once; the second value tells that it is one lone `{{ }}`, which keeps its type."""
+    environment = _environment(code)
+    tree = environment.parse(text)
+    output = tree.body[0] if len(tree.body) == 1 else None
+    if isinstance(output, nodes.Output) and len(output.nodes) == 1:
+        node = output.nodes[0]
+        if not isinstance(node, nodes.TemplateData):
+            return _as_value(environment, node), True
+    return environment.from_string(tree), False
+
+
+@lru_cache(maxsize=4096)
+def compiled_expression(text: str) -> Template:
+    """Compile an expression that stands without braces.
+
+    Raises:
+        jinja2.TemplateSyntaxError: it is none.
+    """
+    environment = _environment(False)  # noqa: FBT003 - the key of the memo
+    return _as_value(environment, environment.parse_bare(text))
+
+
+def _as_value(environment: Sandbox, expression: nodes.Expr) -> Template:
+    assign = nodes.Assign(nodes.Name(_RESULT, "store"), expression, lineno=1)
+    tree = nodes.Template([assign], lineno=1)
+    tree.set_environment(environment)
+    return environment.from_string(tree)
+
+
+def value_of(template: Template, variables: Mapping[str, object], *, secret_name: bool = False) -> object:
+    """Run a compiled expression and return its value, not yet checked."""
+    context = _context(template, variables, secret_name=secret_name)
+    for _ in template.root_render_func(context):
+        pass
+    return context.vars[_RESULT]
+
+
+def _context(template: Template, variables: Mapping[str, object], *, secret_name: bool) -> _Lookups:
+    context = _Lookups(template.environment, template.globals, template.name, template.blocks)  # type: ignore[arg-type]
+    context.variables = variables
+    context.secret_name = secret_name
+    return context
+
+
+def _render_text(
+    text: str, variables: Mapping[str, object], *, code: bool, secrets: bool, secret_name: bool
+) -> object:
+    template, lone = _compiled(text, code)
+    if lone:
+        result = plain(value_of(template, variables, secret_name=secret_name), secrets=secrets)
+        if isinstance(result, str) and len(result) > MAX_TEXT:
+            raise TooBigError(f"the text has more than {MAX_TEXT} characters")
+        return result
+    pieces: list[str] = []
+    length = 0
+    for piece in template.root_render_func(_context(template, variables, secret_name=secret_name)):
+        length += len(piece)
+        if length > MAX_TEXT:
+            raise TooBigError(f"the text has more than {MAX_TEXT} characters")
+        pieces.append(piece)
+    return "".join(pieces)
+
+
+def _render(
+    value: object,
+    variables: Mapping[str, object],
+    *,
+    code: bool = False,
+    secrets: bool = False,
+    secret_name: bool = False,
+) -> object:
+    def leaf(item: object) -> object:
+        if isinstance(item, SecretRef) and not secrets:
+            raise SecretUseError(item)
+        if not is_template(item, code=code):
+            return item
+        assert isinstance(item, str)
+        return _render_text(item, variables, code=code, secrets=secrets, secret_name=secret_name)
+
+    return convert(value, leaf)
+
+
+def render_value(
+    value: object,
+    variables: Mapping[str, object],
+    place: Place | None = None,
+    *,
+    code: bool = False,
+    secrets: bool = False,
+) -> object:
+    """Render every text in a value.
+
+    Args:
+        value: text, list, mapping or anything else; keys and `Unsafe` texts are left alone.
+        variables: a `Scope` at plan time; the values of any other mapping are never templates.
+        place: where the value stands, for errors.
+        code: the body of `command`, `powershell` or `wmi`: `{% %}` and `{# #}` are ordinary characters.
+        secrets: a secret may be the whole of a text (`env`, `stdin`, passwords); it stays a `SecretRef`.
+
+    Returns:
+        The value with its texts rendered; a text that is one lone `{{ x }}` becomes the value of x, with its
+        type.
+
+    Raises:
+        TemplateError: something is undefined, unsafe, too big, no template, or a secret in the wrong place.
+    """
+    try:
+        if not is_template(value, code=code) and not contains(value, lambda x: isinstance(x, SecretRef)):
+            return value
+        return _render(value, variables, code=code, secrets=secrets)
+    except Exception as error:  # noqa: BLE001 - filters and Python's own operators raise anything
+        raise template_error(error, variables, place or _NOWHERE) from None
+
+
+def template_error(error: Exception, variables: Mapping[str, object], place: Place) -> TemplateError:
+    """Say what went wrong in a template, where and what to do; never shows a value.
+
+    Args:
+        error: what Jinja, a filter or an operator raised.
+        variables: what the template saw, for the nearest known name and the host.
+        place: where the template stands.
+    """
+    through = ""
+    while isinstance(error, VariableError):
+        through += f" (used by variable {error.name!r})"
+        error = error.__cause__ if isinstance(error.__cause__, Exception) else ValueError("unknown")
+    message, hint = _explained(error, variables)
+    host = variables.host if isinstance(variables, Scope) else variables.get("inventory_hostname", "")
+    on_host = f" on host {host}" if host and isinstance(host, str) else ""
+    return TemplateError(f"{message}{through}{on_host}", hint, place if place.file else None)
+
+
+def _explained(error: Exception, variables: Mapping[str, object]) -> tuple[str, str]:
+    if isinstance(error, TemplateError):
+        return error.message, error.hint
+    if isinstance(error, UndefinedUseError):
+        return _undefined(error, variables)
+    if isinstance(error, SecretUseError):
+        return (
+            f"the secret {error.ref} would become part of a text that the target logs",
+            "hand it over alone, as a whole value of `env:` or as `stdin:`",
+        )
+    if isinstance(error, LoopError):
+        return f"variables refer to each other in a circle: {error}", "give one of them a plain value"
+    if isinstance(error, TemplateAssertionError):
+        return (
+            error.message or "unknown filter or test",
+            "Jinja's filters, win_quote, ps_quote and wql_quote exist",
+        )
+    if isinstance(error, TemplateSyntaxError):
+        line = f" (line {error.lineno} of the text)" if error.lineno > 1 else ""
+        return (
+            f"not a template: {error.message}{line}",
+            "text that is no template: `!unsafe` or `template: false`",
+        )
+    if isinstance(error, SecurityError):
+        return f"not allowed in a template: {error}", "templates see plain values and filters only"
+    if isinstance(error, TooBigError | RecursionError | MemoryError | OverflowError):
+        return f"a template makes too much: {str(error) or type(error).__name__}", "shorten it"
+    words = str(error) if isinstance(error, ValueError | TypeError | ArithmeticError) else ""
+    return (
+        f"a template cannot be rendered: {words[:200] or type(error).__name__}",
+        "check the types of its values",
+    )
+
+
+def _undefined(error: UndefinedUseError, variables: Mapping[str, object]) -> tuple[str, str]:
+    name = error.name if isinstance(error.name, str) else str(error.name)
+    if error.owner is None:
+        return f"variable {name!r} is undefined", _nearest(name, frozenset(map(str, variables)))
+    fields = frozenset(map(str, error.owner)) if isinstance(error.owner, Mapping) else frozenset()
+    return f"there is no field {name!r} in a {type(error.owner).__name__}", _nearest(name, fields)
+
+
+@lru_cache(maxsize=256)  # many hosts lack the same name
+def _nearest(name: str, known: frozenset[str]) -> str:
+    close = get_close_matches(name, sorted(known), n=1)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"define it, or write {{{{ {name} | default('…') }}}}"
