@@ -237,7 +237,9 @@ def _sizes(host: SimulatedHost, request: soap.Request) -> tuple[int, int]:
     return max(1, room // _PIECE_COST), min(_PIECE_BYTES, max(3, room * 3 // 5))
 
 
-def _streams(host: SimulatedHost, command: Command, pieces: Sequence[tuple[str, bytes]], *, done: bool) -> str:
+def _streams(
+    host: SimulatedHost, command: Command, pieces: Sequence[tuple[str, bytes]], *, done: bool
+) -> str:
     command_id = soap.text(command.command_id)
     rows = [
         f'<rsp:Stream Name="{stream}" CommandId="{command_id}">{base64.b64encode(data).decode()}</rsp:Stream>'

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from xml.sax.saxutils import escape
 
 from ddcplay.lab import commands
-from ddcplay.lab.program import Console, Program, Sleep, Write
+from ddcplay.lab.program import Console, Program, Sleep, Write, codec_of
 
 _PROGRESS = (
     '<Obj S="progress" RefId="0"><TN RefId="0"><T>System.Management.Automation.PSCustomObject</T>'
@@ -29,7 +29,7 @@ def run(console: Console, arguments: str) -> Program:
     script, from_stdin = _script(arguments)
     if from_stdin or "$input" in script or "[Console]::In" in script:
         data = yield from commands.read_input(console)
-        given = data.decode("utf-8-sig", errors="replace")
+        given = data.decode(codec_of(console.codepage) or "utf-8", errors="replace").removeprefix("\ufeff")
         script = (
             given
             if from_stdin or re.search(r"iex|invoke-expression|scriptblock", script, re.IGNORECASE)

@@ -74,7 +74,7 @@ class Timetable:
 
     def never_off(self) -> bool:
         """Say whether nobody ever switches this PC off."""
-        return chance(self.seed, self.host, "always") < 0.27
+        return chance(self.seed, self.host, "always") < 0.2
 
 
 @lru_cache(maxsize=16384)
@@ -88,8 +88,7 @@ def _stays(table: Timetable, day: int) -> tuple[Stay, ...]:
         reboot = chance(table.seed, table.host, week, "reboot") * _HOUR_S
         first_day = (week * 7 - 3) * _DAY_S
         start = first_day + 3 * _HOUR_S + reboot
-        begin = start if midnight + _DAY_S > start else start - 7 * _DAY_S
-        boots = [Stay(max(begin, start), midnight + _DAY_S + 4 * _HOUR_S, logons)]
+        boots = [Stay(start, midnight + _DAY_S + 4 * _HOUR_S, logons)]
         if midnight < start:
             boots.insert(0, Stay(start - 7 * _DAY_S, start - 180, ()))
         return tuple(boots)
@@ -97,9 +96,9 @@ def _stays(table: Timetable, day: int) -> tuple[Stay, ...]:
         return ()
     last = logons[-1][1]
     close = midnight + 22 * _HOUR_S + chance(table.seed, table.host, day, "close") * 1800
-    forgotten = chance(table.seed, table.host, day, "night") < 0.3
+    forgotten = chance(table.seed, table.host, day, "night") < 0.2
     end = midnight + _DAY_S + 7.5 * _HOUR_S if forgotten else max(close, last)
-    if chance(table.seed, table.host, day, "tidy") < 0.15 and not forgotten:
+    if chance(table.seed, table.host, day, "tidy") < 0.4 and not forgotten:
         end = last + 60
     return (Stay(logons[0][0] - 150, end, logons),)
 

@@ -19,9 +19,7 @@ pytestmark = pytest.mark.lab
 USER, PASSWORD = "lab", "lab-Passw0rd"
 
 
-@pytest.mark.parametrize(
-    ("host", "transport"), [("ntlm", "ntlm"), ("clear", "ntlm"), ("clear", "basic")]
-)
+@pytest.mark.parametrize(("host", "transport"), [("ntlm", "ntlm"), ("clear", "ntlm"), ("clear", "basic")])
 def test_pywinrm_runs_a_command_over_http(lab, session, host, transport):
     result = session(lab, host, transport).run_cmd("hostname")
     assert (result.status_code, result.std_out, result.std_err) == (0, host.upper().encode() + b"\r\n", b"")

@@ -111,7 +111,9 @@ def test_a_sealed_body_of_another_context_is_a_400(lab, protocol):
     encryption = client.transport.encryption
     stranger = protocol(lab, "ntlm", "ntlm")
     stranger.transport.build_session()
-    prepared = encryption.prepare_encrypted_request(stranger.transport.session, client.transport.endpoint, b"<x/>")
+    prepared = encryption.prepare_encrypted_request(
+        stranger.transport.session, client.transport.endpoint, b"<x/>"
+    )
     answer = stranger.transport.session.send(prepared)
     assert (answer.status_code, answer.content) == (400, b"")
 
@@ -176,7 +178,10 @@ def test_receive_ends_with_both_streams_and_the_exit_code(lab, post, envelope, s
     text = ""
     while "/Done" not in text:
         text = post(lab, "clear", envelope(f"{SHELL}/Receive", receive(command_id), shell)).body.decode()
-    assert f'<rsp:Stream Name="stdout" CommandId="{command_id}">{base64.b64encode(b"out" + bytes((13, 10))).decode()}' in text
+    assert (
+        f'<rsp:Stream Name="stdout" CommandId="{command_id}">{base64.b64encode(b"out" + bytes((13, 10))).decode()}'
+        in text
+    )
     assert text.endswith(
         f'<rsp:Stream Name="stdout" CommandId="{command_id}" End="true"></rsp:Stream>'
         f'<rsp:Stream Name="stderr" CommandId="{command_id}" End="true"></rsp:Stream>'
