@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ddcplay.store.base import ArchivedAttempt, FileEnd, PendingAttempt
-from ddcplay.store.blocks import digest_of, begins_like, format_block, has_block, is_kept
+from ddcplay.store.blocks import begins_like, digest_of, format_block, is_kept
 from ddcplay.store.experiment_store import ExperimentStore
 from ddcplay.store.faults import describe, store_faults
 from ddcplay.store.files import (
@@ -36,12 +36,12 @@ class _HeldFileError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Addition:
-    """What one (host, probe) gets in this round."""
+    """What one (host, probe) gets in this round; ends of `attempts` count from where the addition begins."""
 
     stdout: bytes
     stderr: bytes
     attempts: tuple[ArchivedAttempt, ...]
-    end: FileEnd
+    digest: str
 
 
 class Archive:
@@ -103,24 +103,22 @@ class Archive:
         warnings: list[str] = []
         done: list[ArchivedAttempt] = []
         ends: dict[Pair, FileEnd] = {}
-        written: list[Pair] = []
         whole = self._sync_whole and len(by_pair) > _MANY_FILES and self._store.durability != "batch"
         for pair, items in by_pair.items():
             if pair in self._held and repairing:
                 continue
             waiting = self._waiting(pair)
             try:
-                addition = self._write(pair, waiting or items, sync=not whole)
+                archived, end = self._write(pair, waiting or items, sync=not whole)
             except (OSError, _HeldFileError) as error:
                 warnings += self._hold(pair, error)
                 continue
             if len(waiting) < _REPAIR_CHUNK:  # else more wait, and their order must be kept
                 self._held.pop(pair, None)
-            done += addition.attempts
-            if addition.end != self._ends.get(pair):
-                ends[pair] = addition.end
-                written.append(pair)
-        if whole and written:
+            done += archived
+            if end is not None:
+                ends[pair] = end
+        if whole and ends:
             with store_faults("sync the archive", str(self._directory)):
                 sync_file_system(self._directory)
         self._store.mark_archived(done, ends)
@@ -145,100 +143,104 @@ class Archive:
     def _path(self, pair: Pair, stream: str) -> Path:
         return self._directory / self._store.directory_name(pair[0]) / f"{pair[1]}.{stream}"
 
-    def _write(self, pair: Pair, items: Sequence[PendingAttempt], *, sync: bool) -> _Addition:
-        """Append the blocks of one (host, probe) to its files."""
-        base = self._ends.get(pair, FileEnd())
-        if any(has_block(item.result) for item in items):
-            base = replace(
-                base,
-                stdout_end=self._usable_end(pair, "stdout", base.stdout_end),
-                stderr_end=self._usable_end(pair, "stderr", base.stderr_end),
-            )
-        addition = _addition(items, base)
+    def _write(
+        self, pair: Pair, items: Sequence[PendingAttempt], *, sync: bool
+    ) -> tuple[Iterable[ArchivedAttempt], FileEnd | None]:
+        """Append the blocks of one (host, probe); return them with the files' new ends, None when unchanged."""
+        known = self._ends.get(pair, FileEnd())
+        added = _addition(items, known.digest)
+        if not added.stdout:
+            return added.attempts, None
         sync = sync and self._store.durability != "batch"
-        for stream, content, end in (
-            ("stdout", addition.stdout, base.stdout_end),
-            ("stderr", addition.stderr, base.stderr_end),
-        ):
-            if content:
-                _append_file(self._path(pair, stream), end, content, sync=sync)
-        return addition
+        out = self._append_file(pair, "stdout", known.stdout_end, added.stdout, sync=sync)
+        err = known.stderr_end
+        if added.stderr:
+            err = self._append_file(pair, "stderr", known.stderr_end, added.stderr, sync=sync)
+        archived = [_shifted(each, out, err) for each in added.attempts]
+        return archived, FileEnd(out + len(added.stdout), err + len(added.stderr), added.digest)
 
-    def _usable_end(self, pair: Pair, stream: str, recorded: int) -> int:
-        """Return where the next block goes; refuse a file that is not as we left it."""
+    def _append_file(self, pair: Pair, stream: str, recorded: int, content: bytes, *, sync: bool) -> int:
+        """Write behind the recorded end, over whatever an interrupted write left there; return the offset."""
         path = self._path(pair, stream)
+        new = False
         try:
-            descriptor = open_private(path, os.O_RDONLY)
-        except FileNotFoundError:
-            return 0  # removed to save space, or never written: a new file begins
+            descriptor = open_private(path, os.O_RDWR)
+        except FileNotFoundError:  # never written, or removed to save space: a new file begins
+            new = True
+            make_private_directory(path.parent)
+            descriptor = open_private(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         try:
-            size = os.fstat(descriptor).st_size
-            if recorded:
-                os.lseek(descriptor, recorded - 1, os.SEEK_SET)
-                if size < recorded or os.read(descriptor, 1) != b"\n":
-                    raise _HeldFileError(
-                        f"{path} was changed by another program ({size} bytes, {recorded} were written)\n"
-                        "    restore it, or move it away: a new file is then begun"
-                    )
-                return recorded
-            begun_by = begins_like(os.read(descriptor, 256))
+            size = 0 if new else os.fstat(descriptor).st_size
+            end = 0 if new else self._usable_end(path, descriptor, size, recorded)
+            if size > end:
+                os.ftruncate(descriptor, end)
+            os.lseek(descriptor, end, os.SEEK_SET)
+            write_all(descriptor, content)
+            if sync:
+                os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        # No end recorded: our own torn first block is overwritten; DDC's file, or one of an earlier database, stays.
+        if new and sync:
+            sync_directory(path.parent)
+        return end
+
+    def _usable_end(self, path: Path, descriptor: int, size: int, recorded: int) -> int:
+        """Return where the next block goes; refuse a file that is not as we left it."""
+        if recorded:
+            os.lseek(descriptor, recorded - 1, os.SEEK_SET)
+            if size < recorded or os.read(descriptor, 1) != b"\n":
+                raise _HeldFileError(
+                    f"{path} was changed by another program ({size} bytes, {recorded} were written)\n"
+                    "    restore it, or move it away: a new file is then begun"
+                )
+            return recorded
+        # No end recorded: our own torn first block is overwritten; DDC's file, or an earlier database's, stays.
+        begun_by = begins_like(os.read(descriptor, 256))
         torn = begun_by == -1 or (begun_by is not None and bool(self._store.recorded_pairs(begun_by)))
         return 0 if torn else size
 
     def _cut(self, pair: Pair) -> str:
-        """Cut the files of a pair to their recorded ends; return a warning when one is too short."""
+        """Cut the files of a pair to their recorded ends; return a warning when one is not as we left it."""
+        known = self._ends[pair]
         try:
-            for stream, end in (
-                ("stdout", self._ends[pair].stdout_end),
-                ("stderr", self._ends[pair].stderr_end),
-            ):
+            for stream, end in (("stdout", known.stdout_end), ("stderr", known.stderr_end)):
                 path = self._path(pair, stream)
                 if end and path.exists():
-                    self._usable_end(pair, stream, end)
-                    if path.stat().st_size > end:
-                        os.truncate(path, end)
+                    descriptor = open_private(path, os.O_RDWR)
+                    try:
+                        size = os.fstat(descriptor).st_size
+                        if self._usable_end(path, descriptor, size, end) < size:
+                            os.ftruncate(descriptor, end)
+                    finally:
+                        os.close(descriptor)
         except (OSError, _HeldFileError) as error:
             return "".join(self._hold(pair, error))
         return ""
 
 
-def _addition(items: Sequence[PendingAttempt], base: FileEnd) -> _Addition:
-    """Lay out the blocks of one (host, probe) behind the ends of its files."""
+def _addition(items: Sequence[PendingAttempt], digest: str) -> _Addition:
+    """Lay out the blocks of one (host, probe), as far as its archive rule keeps them."""
     stdout, stderr = bytearray(), bytearray()
     attempts = []
-    end = base
     for item in items:
         result = item.result
-        if not is_kept(result, item.keep, end.digest):
+        if not is_kept(result, item.keep, digest):
             attempts.append(ArchivedAttempt(item.attempt_id))
             continue
         stdout += format_block(result, result.stdout)
         if result.stderr:
             stderr += format_block(result, result.stderr)
-        end = FileEnd(base.stdout_end + len(stdout), base.stderr_end + len(stderr), digest_of(result))
-        attempts.append(
-            ArchivedAttempt(item.attempt_id, end.stdout_end, end.stderr_end if result.stderr else None)
-        )
-    return _Addition(bytes(stdout), bytes(stderr), tuple(attempts), end)
+        digest = digest_of(result)
+        attempts.append(ArchivedAttempt(item.attempt_id, len(stdout), len(stderr) if result.stderr else None))
+    return _Addition(bytes(stdout), bytes(stderr), tuple(attempts), digest)
 
 
-def _append_file(path: Path, end: int, content: bytes, *, sync: bool) -> None:
-    """Write `content` at `end`, over whatever an interrupted write left there."""
-    new = not path.exists()
-    if new:
-        make_private_directory(path.parent)
-    descriptor = open_private(path, os.O_RDWR | os.O_CREAT)
-    try:
-        if os.fstat(descriptor).st_size > end:
-            os.ftruncate(descriptor, end)
-        os.lseek(descriptor, end, os.SEEK_SET)
-        write_all(descriptor, content)
-        if sync:
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    if new and sync:
-        sync_directory(path.parent)
+def _shifted(attempt: ArchivedAttempt, out: int, err: int) -> ArchivedAttempt:
+    """Turn ends within an addition into ends within the files."""
+    if attempt.stdout_end is None:
+        return attempt
+    return ArchivedAttempt(
+        attempt.attempt_id,
+        attempt.stdout_end + out,
+        None if attempt.stderr_end is None else attempt.stderr_end + err,
+    )

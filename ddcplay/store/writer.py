@@ -133,7 +133,9 @@ class Writer:
         except Exception as error:  # noqa: BLE001 - its caller is told; the others of the batch go on
             try:
                 savepoint.rollback()
-            except SQLAlchemyError as gone:  # a full disk rolls the whole transaction back, savepoints and all
+            except (
+                SQLAlchemyError
+            ) as gone:  # a full disk rolls the whole transaction back, savepoints and all
                 raise error from gone
             request.fail(error, self._place)
             return False
