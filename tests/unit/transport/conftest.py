@@ -206,6 +206,7 @@ class Standin:
     logons: int = 0
     replays: int = 0
     family: socket.AddressFamily = socket.AF_INET
+    dropped: threading.Event = field(default_factory=threading.Event)
 
     def start(self) -> Standin:
         self._stop = threading.Event()
@@ -260,6 +261,8 @@ class Standin:
                     pass
 
     def _one(self, peer: Peer) -> bool:
+        if peer.reader.peek(1)[:1] == b"\x16":  # a TLS greeting on a plain port
+            return self._reply(peer, Http(400, b"", None, close=True), None)
         line = peer.reader.readline()
         if not line:
             return False
@@ -288,6 +291,8 @@ class Standin:
         go_on = self._reply(peer, answer, call, sealed=sealed)
         if call.name in self.drop_after:
             self.drop_after.remove(call.name)
+            socket.socket.shutdown(peer.wire, socket.SHUT_RDWR)
+            self.dropped.set()
             return False
         return go_on
 
