@@ -28,7 +28,7 @@ from ddcplay.config.values import (
     Whole,
     Windows,
 )
-from ddcplay.config.words import WrongValueError, describe
+from ddcplay.config.words import WrongValueError, describe, nearest
 from ddcplay.model.playbook import PingMethod
 from ddcplay.model.result import Reason
 
@@ -43,7 +43,7 @@ _CMD_LENGTH = 8191
 class Document(BaseModel):
     """A mapping of the language: unknown keys refused, nothing converted behind the author's back."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=False)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
 
 
 def _exit_codes(value: Any) -> tuple[int, ...]:
@@ -90,13 +90,13 @@ def _environment(value: Any) -> Any:
             )
         if name.upper() in seen:
             raise WrongValueError(
-                f"{seen[name.upper()]!r} and {name!r} are one variable in Windows", "remove one"
+                f"{seen[name.upper()]!r} and {name!r} are one variable in Windows", "remove one", (name,)
             )
         seen[name.upper()] = name
         if isinstance(item, bool) or not isinstance(item, str | int | float):
-            raise WrongValueError(f"{name!r} must be text, not {describe(item)}", "put it in quotes")
+            raise WrongValueError(f"{name!r} must be text, not {describe(item)}", "put it in quotes", (name,))
         if "\0" in str(item):
-            raise WrongValueError(f"{name!r} holds a NUL character", "remove it")
+            raise WrongValueError(f"{name!r} holds a NUL character", "remove it", (name,))
         result[name] = str(item)
     return result
 
@@ -151,7 +151,7 @@ def check_body(kind: str, body: object) -> str | None:
     if "\0" in body:
         return "holds a NUL character"
     if kind == "command" and "\n" in body.strip():
-        return "must be one line; cmd.exe would run the first and drop the rest (use `powershell`, or join with &)"
+        return "must be one line, cmd.exe drops the rest: join them with &, or use `powershell`"
     if kind == "command" and len(body) > _CMD_LENGTH:
         return f"has {len(body)} characters; cmd.exe takes {_CMD_LENGTH}"
     return None
@@ -214,7 +214,9 @@ class PingDocument(Document):
         if not isinstance(value, str):
             return value
         if value not in set(PingMethod):
-            raise WrongValueError(f"{value!r} is no way to ping", f"known: {', '.join(PingMethod)}")
+            close = nearest(value, PingMethod)
+            hint = f"did you mean {close!r}?" if close else f"known: {', '.join(PingMethod)}"
+            raise WrongValueError(f"{describe(value)} is no way to ping", hint)
         return {"method": str(value)}
 
 
@@ -253,7 +255,7 @@ def _belongs(model: type[BaseModel], hint: str) -> dict[str, str]:
 SCHEDULE = Level(
     "schedule", ScheduleDocument, {}, _belongs(PlayDocument, "`{}` belongs to the play, not to its schedule")
 )
-PING = Level("ping", PingDocument, {}, {})
+PING = Level("ping policy", PingDocument, {}, {})
 PLAY = Level(
     "play",
     PlayDocument,

@@ -18,7 +18,7 @@ from ddcplay.config.validation import refuse_later, validate
 from ddcplay.config.values import check_file_name
 from ddcplay.config.vars_files import read_vars_files
 from ddcplay.config.words import WrongValueError, describe, nearest
-from ddcplay.config.yaml_marks import Loc, read_yaml
+from ddcplay.config.yaml_marks import Loc, is_file, read_yaml
 from ddcplay.errors import UsageError
 from ddcplay.model.playbook import PingMethod, PingPolicy, Play, Playbook, Schedule
 
@@ -209,9 +209,9 @@ def find_playbook(name: str, project_root: Path, cwd: Path) -> Path:
     candidates = list(
         dict.fromkeys(folder / (name + end) for folder in folders for end in ("", ".yml", ".yaml"))
     )
-    for path in candidates if name and "\0" not in name else []:
-        if path.is_file():
-            return path
+    found = next((path for path in candidates if name and is_file(path)), None)
+    if found is not None:
+        return found
     known = {path.stem for folder in folders for end in ("yml", "yaml") for path in folder.glob(f"*.{end}")}
     close = nearest(Path(name).stem, known)
     looked = ", ".join(str(folder) for folder in folders)

@@ -109,7 +109,7 @@ def _check_body_now(reading: Reading, entry: ProbeEntry) -> None:
 
 def _find_kind(reading: Reading, data: dict[Any, Any], written: Mapping[Any, Any], loc: Loc) -> str | None:
     """Return the one key that says what to run; anything but exactly one is noted."""
-    known = PROBE.keys()
+    known = PROBE.known_keys()
     unknown = [key for key in data if isinstance(key, str) and key not in known]
     # Plug-ins are only asked about when a word needs them: listing them reads every package's metadata.
     brought = set(plugins.names("ddcplay.probes")) if unknown else set()
@@ -206,7 +206,8 @@ def build_probe(entry: ProbeEntry, rendered: Mapping[str, object], host: str) ->
     except ValidationError as error:
         for key, message, hint in describe_findings(OPTIONS, error):
             problems.append(_on_host(entry, key, host, message, hint))
-        raise ConfigError(problems) from error
+        # Pydantic's own text shows the values, and a rendered value may be one nobody should read.
+        raise ConfigError(problems) from None
     values = {_SPEC_NAMES.get(key, key): getattr(document, key) for key in document.model_fields_set}
     if "env" in values:
         values["env"] = tuple(values["env"].items())

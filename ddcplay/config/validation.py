@@ -1,4 +1,4 @@
-"""Pydantic's findings as Problems: where it stands in the file, what is wrong in words of YAML, what to write."""
+"""Pydantic's findings as Problems: where it stands in the file, what is wrong in words of YAML, the fix."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Level:
     secret: Collection[str] = ()
     besides: tuple[str, ...] = ()
 
-    def keys(self) -> tuple[str, ...]:
+    def known_keys(self) -> tuple[str, ...]:
         """Return the keys this level knows, as they are written."""
         return (*self.besides, *(info.alias or name for name, info in self.model.model_fields.items()))
 
@@ -132,13 +132,14 @@ def _problem(root: Level, item: Mapping[str, Any], marked: Marked, base: Loc) ->
     level, key = _level_of(root, way), way[-1] if way else ""
     if kind in {"extra_forbidden", "invalid_key"}:
         elsewhere = level.elsewhere.get(key, "") if isinstance(key, str) else ""
-        message, hint = unknown_key(key, level.name, level.keys(), elsewhere=elsewhere)
+        message, hint = unknown_key(key, level.name, level.known_keys(), elsewhere=elsewhere)
         return Problem(marked.key_place(loc), message, hint)
     if kind == "missing":
         hint = "every probe and play has a name" if key == "name" else f"add {key}:"
         return Problem(marked.place(loc[:-1]), f"the {level.name} has no {key!r}", hint)
     message, hint = _wording(kind, item, way, level)
-    return Problem(marked.place(loc), message, hint)
+    part = getattr(item.get("ctx", {}).get("error"), "at", ())
+    return Problem(marked.place((*loc, *part)), message, hint)
 
 
 def _level_of(root: Level, way: Loc) -> Level:
@@ -154,7 +155,9 @@ def _wording(kind: str, item: Mapping[str, Any], way: Loc, level: Level) -> tupl
     shown = "what is written" if level.secret and way and way[-1] in level.secret else describe(value)
     if kind == "value_error":
         error = context["error"]
-        return f"{label}: {error}", getattr(error, "hint", "")
+        text = str(error)
+        joint = " " if text.startswith(("must ", "is ", "takes ")) else ": "
+        return f"{label}{joint}{text}", getattr(error, "hint", "")
     if kind in _EXPECTED:
         return f"{label} must be {_EXPECTED[kind]}, not {shown}", _type_hint(kind, value)
     if kind in _BOUNDS:

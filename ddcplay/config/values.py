@@ -99,10 +99,13 @@ def _texts(value: Any) -> tuple[str, ...]:
     if not isinstance(items, list | tuple):
         raise WrongValueError(f"must be text or a list of texts, not {describe(value)}")
     for number, item in enumerate(items, start=1):
+        at = (number - 1,)
         if not isinstance(item, str):
-            raise WrongValueError(f"item {number} must be text, not {describe(item)}", "put it in quotes")
+            raise WrongValueError(f"item {number} must be text, not {describe(item)}", "put it in quotes", at)
         if not item.strip():
-            raise WrongValueError(f"item {number} is empty" if len(items) > 1 else "is empty", "remove it")
+            raise WrongValueError(
+                f"item {number} is empty" if len(items) > 1 else "is empty", "remove it", at
+            )
     if not items:
         raise WrongValueError("is an empty list", "name at least one, or remove the key")
     return tuple(items)
@@ -196,7 +199,13 @@ def _window(value: Any) -> Blackout:
 def _windows(value: Any) -> tuple[Blackout, ...]:
     if not isinstance(value, list):
         raise WrongValueError(f"must be a list of windows, not {describe(value)}", "write - '22:00-06:00'")
-    return tuple(_window(item) for item in value)
+    windows = []
+    for index, item in enumerate(value):
+        try:
+            windows.append(_window(item))
+        except WrongValueError as error:
+            raise WrongValueError(str(error), error.hint, (index,)) from error
+    return tuple(windows)
 
 
 def _variables(value: Any) -> Any:
@@ -214,7 +223,9 @@ def check_variable_names(names: Mapping[Any, object]) -> None:
     for name in names:
         if not isinstance(name, str) or not name.isidentifier():
             raise WrongValueError(
-                f"{name!r} cannot be a variable's name", "use letters, digits and '_', not a digit in front"
+                f"{name!r} cannot be a variable's name",
+                "use letters, digits and '_', not a digit in front",
+                (name,),
             )
 
 

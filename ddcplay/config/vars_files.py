@@ -8,7 +8,7 @@ from pathlib import Path
 from ddcplay.config.reading import Reading, UnrenderedError
 from ddcplay.config.values import check_variable_names
 from ddcplay.config.words import WrongValueError, describe
-from ddcplay.config.yaml_marks import Loc, Marked, read_yaml
+from ddcplay.config.yaml_marks import Loc, Marked, is_file, read_yaml
 from ddcplay.errors import ConfigError
 
 
@@ -47,10 +47,7 @@ def read_vars_files(
 
 def _read_one(reading: Reading, name: str, loc: Loc, folders: tuple[Path, ...]) -> Mapping[str, object]:
     candidates = list(dict.fromkeys(folder / name for folder in folders))
-    try:
-        path = next((path for path in candidates if path.is_file()), None)
-    except ValueError:  # a NUL character in the name
-        path = None
+    path = next((path for path in candidates if is_file(path)), None)
     if path is None:
         looked = ", ".join(str(path) for path in candidates)
         reading.report(reading.marked.place(loc), f"there is no file {name!r}", f"looked for {looked}")

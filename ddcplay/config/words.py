@@ -9,6 +9,8 @@ from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 from types import MappingProxyType
 
+from ddcplay.model.inventory import SecretRef
+
 
 class WrongValueError(ValueError):
     """What a validator of ours refuses, with the fix.
@@ -16,11 +18,13 @@ class WrongValueError(ValueError):
     Args:
         message: what is wrong with the value.
         hint: what to write.
+        at: the way from the value to the part that is wrong, to point at it.
     """
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    def __init__(self, message: str, hint: str = "", at: tuple[object, ...] = ()) -> None:
         super().__init__(message)
         self.hint = hint
+        self.at = at
 
 
 LATER: Mapping[str, Mapping[str, str]] = MappingProxyType(
@@ -100,9 +104,9 @@ ANSIBLE: Mapping[str, str] = MappingProxyType(
         "environment": "Ansible's environment is `env` here",
         "async": "visits run side by side anyway: bound each probe with `timeout`",
         "poll": "visits run side by side anyway: bound each probe with `timeout`",
-        "ignore_errors": "a failed probe never stops the others; say which exit codes are fine with `ok_codes`",
+        "ignore_errors": "a failed probe never stops the others; `ok_codes` says which exit codes are fine",
         "ignore_unreachable": "a host that is off is `unavailable` and never stops the others",
-        "any_errors_fatal": "a failed probe never stops the others; set the exit code with `--fail-on`",
+        "any_errors_fatal": "a failed probe never stops the others; `--fail-on` sets the exit code",
         "max_fail_percentage": "set the exit code with `--fail-on` on the command line",
         "delegate_to": "not supported: each probe runs on its own host",
         "local_action": "not supported: each probe runs on its own host",
@@ -138,7 +142,7 @@ def unknown_key(key: object, level: str, known: Collection[str], *, elsewhere: s
     Returns:
         Message and hint.
     """
-    message = f"unknown key {key!r} in a {level}"
+    message = f"unknown key {key!r} in the {level}"
     if not isinstance(key, str):
         return message, "keys are text here"
     if elsewhere:
@@ -152,11 +156,11 @@ def unknown_key(key: object, level: str, known: Collection[str], *, elsewhere: s
     return message, f"known: {', '.join(sorted(known))}"
 
 
-def nearest(word: str, known: Iterable[str]) -> str | None:
+def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     """Return the known word that looks most like `word`, if one does."""
     by_folded = {name.casefold(): name for name in known}
     # difflib is quadratic; a key of that length is no slip of the pen.
-    close = get_close_matches(word.casefold(), by_folded, n=1, cutoff=0.6) if len(word) <= 64 else []
+    close = get_close_matches(word.casefold(), by_folded, n=1, cutoff=cutoff) if len(word) <= 64 else []
     return by_folded[close[0]] if close else None
 
 
@@ -170,4 +174,6 @@ def describe(value: object) -> str:
         return f"the text {value[:40]!r}{'…' if len(value) > 40 else ''}"
     if isinstance(value, int | float):
         return f"the number {str(value)[:40]}"
+    if isinstance(value, SecretRef):
+        return "a secret"
     return "a mapping" if isinstance(value, Mapping) else "a list"

@@ -7,6 +7,7 @@ because Ansible's users write them, although YAML 1.2 has none.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -76,6 +77,11 @@ class Marked:
     def key_place(self, loc: Loc) -> Place:
         """Return where the key at `loc` stands, else its value."""
         return self.keys.get(loc) or self.place(loc)
+
+
+def is_file(path: Path) -> bool:
+    """Say whether a file is there; a name no file can have is none."""
+    return os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises for names that are too long
 
 
 def read_yaml(path: Path) -> Marked:
@@ -178,7 +184,11 @@ class _Unfolding:
         for key_node, value_node in pairs:
             if _is_merge(key_node):
                 continue
-            key = self._key(key_node)
+            if key_node.kind != "scalar":
+                hint = "write text as the key; quote it if it begins with { or ["
+                self._problem(key_node.place, f"a key is a {key_node.kind} here", hint)
+                continue
+            key: Any = self._scalar(key_node)
             here = (*loc, key)
             if key in own:
                 first = self.keys[here].line
@@ -188,16 +198,6 @@ class _Unfolding:
             self.keys[here] = key_node.place
             result[key] = self.value(value_node, here, unsafe=unsafe)
         return result
-
-    def _key(self, node: Node) -> Any:
-        if node.kind == "scalar":
-            return self._scalar(node)
-        self._problem(
-            node.place,
-            f"a key is a {node.kind} here",
-            "write text as the key; quote it if it begins with { or [",
-        )
-        return f"{node.place.line}:{node.place.column}"
 
     def _merge(self, node: Node, result: dict[Any, object], loc: Loc, *, unsafe: bool) -> None:
         sources = node.items if node.kind == "list" else [node]

@@ -97,7 +97,7 @@ class _Builder:
                 self._begin_document(event.version, place)
             case "ScalarEvent":
                 node = self._node("scalar", event, place)
-                node.text, node.plain = event.value, event.style is None
+                node.text, node.plain = self._whole(event.value, place), event.style is None
                 self._finish(node)
             case "SequenceStartEvent":
                 self._begin(self._node("list", event, place))
@@ -123,6 +123,18 @@ class _Builder:
             self._problems.append(_unknown_tag(tag or "", place))
             tag = None
         return Node(kind, place, tag, event.anchor)
+
+    def _whole(self, text: str, place: Place) -> str:
+        r"""Join the halves of characters written as JSON does (`\ud83d\ude00`); a lone half is no text."""
+        if text.isascii():
+            return text
+        try:
+            return text.encode("utf-16", "surrogatepass").decode("utf-16")
+        except UnicodeDecodeError:
+            self._problems.append(
+                Problem(place, "half a character (a lone surrogate)", "write the whole one")
+            )
+            return ""
 
     def _begin(self, node: Node) -> None:
         self._check_depth(node)
