@@ -101,7 +101,7 @@ async def _standalone(config: blueprint.LabConfig, directory: Path, inventory: s
         sys.stdout.write(text)
         sys.stdout.flush()
     else:
-        Path(inventory).write_text(text, encoding="utf-8")
+        Path(inventory).write_text(text, encoding="utf-8")  # noqa: ASYNC240 - once, before anybody is served
     sys.stderr.write(f"{len(config.hosts)} PCs listen on loopback; Ctrl-C ends the lab\n")
     try:
         await asyncio.Event().wait()

@@ -166,7 +166,7 @@ def _redirections(text: str) -> tuple[str, dict[str, str], str | None]:
         number, sign, target = match.groups()
         begin = match.start()
         if number and begin and not text[begin - 1].isspace() and text[begin - 1] not in ">&":
-            # A digit that ends a word is part of the word: `echo a1>x` prints a1... only after a blank it is a handle.
+            # A digit that ends a word belongs to the word: only after a blank it names a handle.
             number, begin = "", begin + 1
         kept += text[position:begin]
         position = match.end()
@@ -177,13 +177,18 @@ def _redirections(text: str) -> tuple[str, dict[str, str], str | None]:
     return kept + text[position:], targets, source
 
 
-def _redirected(console: Console, program: Program, targets: dict[str, str]) -> Program:
-    names = {"1": "stdout", "2": "stderr"}
+def _targets_opened(console: Console, targets: dict[str, str]) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     for number, target in targets.items():
         path = commands.full_path(console, target.removeprefix("+"))
-        if not target.startswith("&") and number in names:
+        if not target.startswith("&") and number in ("1", "2"):
             files[number] = console.files.get(path.lower(), b"") if target.startswith("+") else b""
+    return files
+
+
+def _redirected(console: Console, program: Program, targets: dict[str, str]) -> Program:
+    names = {"1": "stdout", "2": "stderr"}
+    files = _targets_opened(console, targets)
     answer: bytes | None = None
     while True:
         try:
@@ -203,11 +208,15 @@ def _redirected(console: Console, program: Program, targets: dict[str, str]) -> 
             files[number] += step.data
         elif number in names:
             yield Write("stdout" if number == "1" else "stderr", step.data)
+    _keep(console, files, targets)
+    return code
+
+
+def _keep(console: Console, files: dict[str, bytes], targets: dict[str, str]) -> None:
     for number, data in files.items():
         path = commands.full_path(console, targets[number].removeprefix("+"))
         if not path.lower().endswith("\\nul"):
             console.files[path.lower()] = data
-    return code
 
 
 def _dispatch(console: Console, text: str, *, only_programs: bool = False) -> Program:

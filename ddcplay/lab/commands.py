@@ -266,7 +266,8 @@ def _tasklist(console: Console, rest: str) -> Program:
             f"{'=' * 25} {'=' * 8} {'=' * 16} {'=' * 11} {'=' * 12}\n"
         )
         text += "".join(
-            f"{row.name[:25]:<25} {row.pid:>8} {_session(row.session):<16} {row.session:>11} {row.memory_kib:>10,} K\n"
+            f"{row.name[:25]:<25} {row.pid:>8} {_session(row.session):<16} {row.session:>11} "
+            f"{row.memory_kib:>10,} K\n"
             for row in rows
         )
     yield console.out(text)

@@ -38,8 +38,8 @@ FaultKind = Literal[
 
 - `slow`: the answer waits `value` seconds · `hang`: commands never end · `mute`: requests are never answered
 - `trickle`: one byte of the answer per `value` seconds · `reset`: TCP reset after `value` bytes of the answer
-- `unauthorized`: 401 and close (without an operation: at login, like a wrong password) · `bad_request`: empty
-  400, when the connection was idle for at least `value` seconds · `empty_500` · `busy_503`: Retry-After `value` s
+- `unauthorized`: 401 and close (without an operation: at login, like a wrong password) · `empty_500`
+- `bad_request`: empty 400, once it was idle for `value` seconds · `busy_503`: Retry-After `value` s
 - `quota_shells`: 2150859173 as MSFT_WmiError · `quota_operations`: 2150859174 as WSManFault, `_wmi` in the
   other form · `shell_gone`: 2150858843 · `access_denied`: fault 5 · `timed_out`: 2150858793 at once
 - `wrong_xml`, `truncated`, `wrong_relates_to`, `missing_elements`: answers that are not what they should be;

@@ -11,7 +11,7 @@ import sys
 import threading
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from ddcplay.errors import DdcplayError
 from ddcplay.lab.blueprint import LabConfig, LabHost, Quotas, school, to_json
@@ -40,7 +40,7 @@ class RunningLab:
         self._endpoints = {name: (address, port) for name, (address, port) in ready["ready"].items()}
         self._certificates = Path(ready["ca"]).parent if "ca" in ready else None
 
-    def __enter__(self) -> RunningLab:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -93,8 +93,9 @@ class RunningLab:
     def stats(self, name: str | None = None) -> dict[str, Any]:
         """Return the counters of a host; without a name the sums over all (commands: all texts).
 
-        Keys: connections, requests, identifies, logins_accepted, logins_refused, shells_created, shells_deleted,
-        shells_expired, open_shells, sends, receives, signals, queries, commands (list of texts).
+        Keys: connections, requests, identifies, logins_accepted, logins_refused, shells_created,
+        shells_deleted, shells_expired, open_shells, sends, receives, signals, queries,
+        commands (list of texts).
         """
         if name is not None:
             return dict(self._ask("stats", host=name))

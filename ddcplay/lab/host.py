@@ -70,7 +70,7 @@ class SimulatedHost:
 
     @property
     def owner_name(self) -> str:
-        """The account as `DOMAIN\\user`."""
+        """The account with its domain, as Windows writes it."""
         return f"{self.blueprint.domain}\\{self.blueprint.user}"
 
     def stats(self) -> dict[str, Any]:

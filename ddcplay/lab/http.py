@@ -25,7 +25,7 @@ SOAP_TYPE = "application/soap+xml;charset=UTF-8"
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """A request: method, path without query, headers by lower-case name, body, seconds of silence before it."""
+    """A request: method, path without query, headers by lower-case name, body, seconds idle before it."""
 
     method: str
     path: str
@@ -121,7 +121,7 @@ class HttpConnection(asyncio.Protocol):
         self._on_open(self)
         self._watch_idle()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio gives it
         """Drop what was going on."""
         if self._idle:
             self._idle.cancel()
@@ -193,7 +193,7 @@ class HttpConnection(asyncio.Protocol):
                 self.transport.close()
         except ConnectionResetError:
             self.reset()
-        except Exception:
+        except Exception:  # noqa: BLE001 - any bug: it is logged below
             # A bug of the lab must not look like a mute host: say it in lab.log and end the connection.
             _log.exception("the lab failed to answer %s %s", request.method, request.path)
             self.transport.abort()

@@ -86,7 +86,7 @@ class Listener:
         self._socket.listen(0)
         for _ in range(2):
             filler = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-            filler.setblocking(False)
+            filler.settimeout(0)
             with contextlib.suppress(BlockingIOError):
                 filler.connect(self.address)
             self._fillers.append(filler)
@@ -107,7 +107,7 @@ class Listener:
             task.add_done_callback(self._tasks.discard)
 
     async def _take(self, client: socket.socket) -> None:
-        client.setblocking(False)
+        client.settimeout(0)
         with contextlib.suppress(
             OSError
         ):  # a failed TLS handshake is the client's affair (SSLError is an OSError)
@@ -118,6 +118,6 @@ def _bound(address: tuple[str, int]) -> socket.socket:
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     if sys.platform != "win32":
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listening.setblocking(False)
+    listening.settimeout(0)
     listening.bind(address)
     return listening

@@ -67,8 +67,8 @@ class UserFile:
 
 
 def _account_lines(user: str, password: str, domain: str, computer: str) -> str:
-    # Windows takes the domain it was told, the computer's own name, a dot, and the target name of the challenge
-    # (Go clients send that one), which in pyspnego is the name of this machine.
+    # Windows takes the domain it was told, the computer's own name, a dot, and the target name of the
+    # challenge (Go clients send that one), which in pyspnego is the name of this machine.
     tail = f":1000:{'0' * 32}:{ntowfv1(password).hex().upper()}:[U]:LCT-00000000\n"
     domains = (domain, computer, ".", socket.gethostname().upper())
     return "".join(
@@ -153,7 +153,7 @@ def endpoint_binding(certificate: bytes) -> bytes:
 
 
 def _sent_bindings(token: bytes) -> bytes:
-    """Return the channel bindings an NTLM type 3 message carries; empty for none or all zero (MS-NLMP 2.2.1.3)."""
+    """Return the channel bindings of an NTLM type 3 message; empty for none or zeros (MS-NLMP 2.2.1.3)."""
     message = token[token.index(_TYPE_3) :]
     length, _, offset = struct.unpack_from("<HHI", message, 20)
     pairs = message[offset : offset + length][16 + 28 :]

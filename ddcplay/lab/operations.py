@@ -20,6 +20,7 @@ from ddcplay.lab.refusals import RefusedError
 from ddcplay.lab.shells import CTRL_C_EXIT, Command, Shell
 
 _RSP = f"{{{soap.RSP}}}"
+_STATE = f"{soap.RSP}/CommandState"
 # Pieces of 5488 base64 characters, at most 27 of them in an answer of 153600 bytes, as recorded.
 _PIECE_BYTES = 4116
 _PIECE_COST = 5640
@@ -163,7 +164,8 @@ async def _command(host: SimulatedHost, request: soap.Request, caller: Caller) -
         host.counters.commands.append(line)
         shell.commands[command_id] = Command(command_id, _program(host, console, line, direct=direct))
         shell.started += 1
-        body = f"<rsp:CommandResponse><rsp:CommandId>{soap.text(command_id)}</rsp:CommandId></rsp:CommandResponse>"
+        answered = f"<rsp:CommandId>{soap.text(command_id)}</rsp:CommandId>"
+        body = f"<rsp:CommandResponse>{answered}</rsp:CommandResponse>"
         return soap.envelope("s a x w rsp p", f"{soap.RSP}/CommandResponse", request.message_id, body)
 
 
@@ -246,7 +248,7 @@ def _streams(
         for stream, data in pieces
     ]
     if not done:
-        state = f'<rsp:CommandState CommandId="{command_id}" State="{soap.RSP}/CommandState/Running"></rsp:CommandState>'
+        state = f'<rsp:CommandState CommandId="{command_id}" State="{_STATE}/Running"></rsp:CommandState>'
         return f"<rsp:ReceiveResponse>{''.join(rows)}{state}</rsp:ReceiveResponse>"
     rows += [
         f'<rsp:Stream Name="{stream}" CommandId="{command_id}" End="true"></rsp:Stream>'
@@ -259,7 +261,7 @@ def _streams(
         if host.faults.take("no_exit_code", "receive")
         else f"<rsp:ExitCode>{command.exit_code}</rsp:ExitCode>"
     )
-    state = f'<rsp:CommandState CommandId="{command_id}" State="{soap.RSP}/CommandState/Done">{code}</rsp:CommandState>'
+    state = f'<rsp:CommandState CommandId="{command_id}" State="{_STATE}/Done">{code}</rsp:CommandState>'
     return f"<rsp:ReceiveResponse>{''.join(rows)}{state}</rsp:ReceiveResponse>"
 
 

@@ -17,8 +17,8 @@ from ddcplay.lab.program import Console, Program, Sleep, Write, codec_of
 _PROGRESS = (
     '<Obj S="progress" RefId="0"><TN RefId="0"><T>System.Management.Automation.PSCustomObject</T>'
     '<T>System.Object</T></TN><MS><I64 N="SourceId">1</I64><PR N="Record">'
-    "<AV>Preparing modules for first use.</AV><AI>0</AI><Nil /><PI>-1</PI><PC>-1</PC><T>Completed</T><SR>-1</SR>"
-    "<SD> </SD></PR></MS></Obj>"
+    "<AV>Preparing modules for first use.</AV><AI>0</AI><Nil /><PI>-1</PI><PC>-1</PC><T>Completed</T>"
+    "<SR>-1</SR><SD> </SD></PR></MS></Obj>"
 )
 _OPTION = re.compile(r"\s*[-/]([A-Za-z]+)(?=\s|$)")
 _FLAGS = ("noprofile", "nop", "noninteractive", "noni", "nologo", "sta", "mta")
@@ -152,9 +152,9 @@ def _statement(console: Console, variables: dict[str, str], statement: str, erro
     if program is not None:
         return (yield from program(console, " " + rest))
     errors += [
-        f"{name} : The term '{name}' is not recognized as the name of a cmdlet, function, script file, or operable \n",
-        "program. Check the spelling of the name, or if a path was included, verify that the path is correct and \n",
-        "try again.\n",
+        f"{name} : The term '{name}' is not recognized as the name of a cmdlet, function, script file, \n",
+        "or operable program. Check the spelling of the name, or if a path was included, verify that the \n",
+        "path is correct and try again.\n",
         f"    + CategoryInfo          : ObjectNotFound: ({name}:String) [], CommandNotFoundException\n",
         "    + FullyQualifiedErrorId : CommandNotFoundException\n",
         " \n",

@@ -44,7 +44,7 @@ class Console:
     Args:
         machine: the PC it runs on.
         now: Unix time of the lab.
-        user: who started it, `DOMAIN\\name`.
+        user: who started it, domain first.
         codepage: console code page; output is encoded in it.
         env: environment variables, names as written.
         cwd: working directory.

@@ -45,7 +45,8 @@ class Refusal:
         subcode = f"<s:Subcode><s:Value>{self.subcode}</s:Value></s:Subcode>" if self.subcode else ""
         body = (
             f"<s:Fault><s:Code><s:Value>{code}</s:Value>{subcode}</s:Code><s:Reason>"
-            f'<s:Text xml:lang="en-US">{soap.text(self.message)} </s:Text></s:Reason>{self._details(machine)}</s:Fault>'
+            f'<s:Text xml:lang="en-US">{soap.text(self.message)} </s:Text></s:Reason>'
+            f"{self._details(machine)}</s:Fault>"
         )
         answer = soap.envelope("s a x e n w p", self.action, None if self.wmi_form else relates_to, body)
         if self.not_understood:

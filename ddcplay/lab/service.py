@@ -92,11 +92,8 @@ class WinRmService:
         authenticate: tuple[str, ...] = ()
         if value:
             verdict = self._verdict(connection, login, value)
-            if verdict.state == "continue":
-                return HttpAnswer(401, authenticate=(verdict.header,), operation="login")
-            if verdict.state == "refused":
-                self._host.counters.logins_refused += 1
-                return self._unauthorized()
+            if verdict.state != "accepted":
+                return self._not_accepted(verdict)
             self._host.counters.logins_accepted += 1
             user = self._host.blueprint.user.lower()
             authenticate = (verdict.header,) if verdict.header else ()
@@ -104,6 +101,22 @@ class WinRmService:
             return self._unauthorized()
         if not request.body:
             return HttpAnswer(200, authenticate=authenticate, operation="login")
+        return self._unwrap(login, request, protocol, user, authenticate)
+
+    def _not_accepted(self, verdict: Verdict) -> HttpAnswer:
+        if verdict.state == "continue":
+            return HttpAnswer(401, authenticate=(verdict.header,), operation="login")
+        self._host.counters.logins_refused += 1
+        return self._unauthorized()
+
+    def _unwrap(
+        self,
+        login: Login,
+        request: HttpRequest,
+        protocol: str | None,
+        user: str,
+        authenticate: tuple[str, ...],
+    ) -> _Opened | HttpAnswer:
         if protocol is None:
             if self._certificate is None and not self._host.blueprint.allow_unencrypted:
                 return self._unauthorized()

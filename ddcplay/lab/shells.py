@@ -1,4 +1,4 @@
-"""Remote shells and their commands: output waiting to be fetched, input waiting to be read, quotas counted."""
+"""Remote shells and their commands: output waiting to be fetched, input to be read, quotas counted."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Command:
         return True
 
     def fetch(self, pieces: int, piece_bytes: int) -> list[tuple[StreamName, bytes]]:
-        """Take at most `pieces` pieces of output of at most `piece_bytes` bytes each, in the order printed."""
+        """Take at most `pieces` pieces of output, each of at most `piece_bytes` bytes, in order."""
         taken: list[tuple[StreamName, bytes]] = []
         while self.output and len(taken) < pieces:
             stream, data = self.output.popleft()

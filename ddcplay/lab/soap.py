@@ -171,7 +171,8 @@ def envelope(prefixes: str, action: str, relates_to: str | None, body: str) -> b
     return (
         f'<s:Envelope xml:lang="en-US" {declared}><s:Header><a:Action>{action}</a:Action>'
         f"<a:MessageID>uuid:{new_id()}</a:MessageID>"
-        f'<p:OperationID s:mustUnderstand="false">uuid:{new_id()}</p:OperationID><p:SequenceId>1</p:SequenceId>'
+        f'<p:OperationID s:mustUnderstand="false">uuid:{new_id()}</p:OperationID>'
+        "<p:SequenceId>1</p:SequenceId>"
         f"<a:To>{ANONYMOUS}</a:To>{relates}</s:Header><s:Body>{body}</s:Body></s:Envelope>"
     ).encode()
 

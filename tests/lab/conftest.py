@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import socket
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import winrm
@@ -34,7 +35,7 @@ class RawAnswer:
 
 
 @pytest.fixture(scope="session")
-def lab(lab_factory) -> RunningLab:
+def lab(lab_factory: Callable[[LabConfig], RunningLab]) -> RunningLab:
     """One lab for tests that leave no trace in it."""
     return lab_factory(
         LabConfig(
@@ -54,7 +55,7 @@ def lab(lab_factory) -> RunningLab:
 
 
 @pytest.fixture
-def faulty(lab_factory) -> RunningLab:
+def faulty(lab_factory: Callable[[LabConfig], RunningLab]) -> Iterator[RunningLab]:
     """A lab of one host for a test that plants faults in it."""
     running = lab_factory(
         LabConfig((LabHost("pc", schemes=("basic", "negotiate"), allow_unencrypted=True),), seed=3)
@@ -67,7 +68,7 @@ def faulty(lab_factory) -> RunningLab:
 def session() -> Callable[..., winrm.Session]:
     """Make a pywinrm session."""
 
-    def make(lab: RunningLab, name: str, transport: str = "ntlm", **options) -> winrm.Session:
+    def make(lab: RunningLab, name: str, transport: str = "ntlm", **options: Any) -> winrm.Session:
         account = (options.pop("user", USER), options.pop("password", PASSWORD))
         options.setdefault("operation_timeout_sec", 5)
         options.setdefault("read_timeout_sec", 7)
@@ -129,7 +130,7 @@ def _read_answer(connection: socket.socket) -> RawAnswer:
 
 
 @pytest.fixture
-def post(send_raw) -> Callable[..., RawAnswer]:
+def post(send_raw: Callable[..., Any]) -> Callable[..., RawAnswer]:
     """POST a body with Basic credentials (or other headers) over a fresh connection."""
 
     def send(lab: RunningLab, name: str, body: bytes, path: str = "/wsman", **headers: str) -> RawAnswer:
@@ -165,7 +166,8 @@ def envelope() -> Callable[..., bytes]:
             ' xmlns:ad="http://schemas.xmlsoap.org/ws/2004/08/addressing"'
             ' xmlns:ws="http://schemas.dmtf.org/wbem/wsman/1/wsman.xsd"'
             f' xmlns:sh="{SHELL}"><soap:Header><ad:To>http://pc:5985/wsman</ad:To>'
-            f"<ad:Action>{action}</ad:Action><ad:MessageID>{message_id or f'uuid:{uuid.uuid4()}'}</ad:MessageID>"
+            f"<ad:Action>{action}</ad:Action>"
+            f"<ad:MessageID>{message_id or f'uuid:{uuid.uuid4()}'}</ad:MessageID>"
             f"<ws:ResourceURI>{SHELL}/cmd</ws:ResourceURI><ws:OperationTimeout>{timeout}</ws:OperationTimeout>"
             f"{selector}{extra}</soap:Header><soap:Body>{body}</soap:Body></soap:Envelope>"
         ).encode()
@@ -174,7 +176,7 @@ def envelope() -> Callable[..., bytes]:
 
 
 @pytest.fixture
-def open_shell(post, envelope) -> Callable[..., str]:
+def open_shell(post: Callable[..., Any], envelope: Callable[..., Any]) -> Callable[..., str]:
     """Create a shell by a raw request and return its id."""
 
     def create(lab: RunningLab, name: str, inside: str = "", extra: str = "") -> str:
