@@ -111,10 +111,11 @@ def _guard_secret(key: str, value: object) -> Guarded:
     if isinstance(value, str):
         return Guarded(secret_reference(value))
     if isinstance(value, int | float):
+        kind = "truth value" if isinstance(value, bool) else "number"
         return Guarded(
             SecretRef("plain", str(value)),
-            warning=f"{key} was read as a {type(value).__name__}, not as text",
-            hint="digits and formats may be lost: put the value in quotes (INI: within quotes of quotes)",
+            warning=f"{key} was read as a {kind}, not as text",
+            hint="zeros may be lost: put it in quotes (on an INI host line in two pairs: '\"0123\"')",
         )
     return Guarded(
         SecretRef("plain", ""),

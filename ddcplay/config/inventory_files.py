@@ -5,6 +5,7 @@ This is the door of the inventory readers; the app calls it and nothing else of 
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -121,7 +122,7 @@ def read_limit(text: str) -> str:
     Raises:
         UsageError: a file cannot be read.
     """
-    words = [text] if text.startswith("@") and Path(text[1:]).exists() else text.split(",")
+    words = [text] if text.startswith("@") and _exists(text[1:]) else text.split(",")
     patterns: list[str] = []
     for word in (each.strip() for each in words):
         patterns.extend(_limit_lines(Path(word[1:])) if word.startswith("@") else [word])
@@ -141,7 +142,12 @@ def _limit_lines(path: Path) -> list[str]:
 
 
 def _is_host_list(source: str) -> bool:
-    return "," in source and not Path(source).exists()
+    return "," in source and not _exists(source)
+
+
+def _exists(path: str) -> bool:
+    # A comma list is often longer than any file name may be, which Path.exists() takes as an error.
+    return os.path.exists(path)  # noqa: PTH110 - see above
 
 
 def _read_host_list(source: str, draft: InventoryDraft) -> None:
@@ -153,15 +159,18 @@ def _read_host_list(source: str, draft: InventoryDraft) -> None:
 
 
 def _read_path(path: Path, draft: InventoryDraft) -> None:
-    if path.is_dir():
-        for entry in sorted(path.iterdir(), key=lambda each: each.name):
-            if not _is_ignored(entry.name):
-                _read_path(entry, draft)
-        return
     try:
-        _read_file(path, draft)
+        if path.is_dir():
+            for entry in sorted(path.iterdir(), key=lambda each: each.name):
+                if not _is_ignored(entry.name):
+                    _read_path(entry, draft)
+        else:
+            _read_file(path, draft)
     except ConfigError as error:
         draft.problems.extend(error.problems)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        draft.fail(Place(str(path)), f"cannot be read: {reason}", "check the path and its permissions")
 
 
 def _read_file(path: Path, draft: InventoryDraft) -> None:

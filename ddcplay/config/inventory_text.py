@@ -58,8 +58,8 @@ def _read_bytes(path: Path) -> bytes:
             "there is no such inventory",
             f"check the path; a single host is written with a comma: -i {path.name},",
         ) from None
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "the name is no path"
         raise _refusal(path, f"cannot be read: {reason}", "check the file and its permissions") from None
 
 

@@ -168,7 +168,7 @@ class YamlDocument:
         line = lines[place.line - 1] if 0 < place.line <= len(lines) else ""
         if "\t" in line[: place.column]:
             return "YAML indents with blanks: replace the tab"
-        if "escape" in message and "\\" in line:
+        if ("escape" in message or "hexdecimal" in message) and "\\" in line:
             return _BACKSLASH_HINT
         if "mapping values are not allowed" in message:
             return "check the indentation; text with a colon and a blank needs quotes"

@@ -10,6 +10,7 @@ import difflib
 import fnmatch
 import ipaddress
 import re
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -163,7 +164,10 @@ class _Matcher:
 def _test_of(part: str) -> _Test:
     if part.startswith("~"):
         try:
-            return _Test(re.compile(part[1:]))
+            with warnings.catch_warnings():
+                # "[[" makes Python warn of set operations it may have one day.
+                warnings.simplefilter("ignore", FutureWarning)
+                return _Test(re.compile(part[1:]))
         except re.error as error:
             message = f"{part!r} is no regular expression: {error}"
             raise PatternError(message, "write ~ and a Python regular expression") from None
