@@ -1,7 +1,7 @@
 """The cumulative files, DDC's layout: `<experiment>/<host>/<probe>.stdout` and, when not empty, `.stderr`.
 
-The database is the truth and holds every output until its file is synced; a file is never cut below the end that
-is recorded, and a file that somebody else changed is left alone while its outputs wait in the database.
+The database is the truth and holds every output until its file is synced; no file is cut below its recorded
+end, and a file that somebody else changed is left alone while its outputs wait in the database.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ class Archive:
     def _write(
         self, pair: Pair, items: Sequence[PendingAttempt], *, sync: bool
     ) -> tuple[Iterable[ArchivedAttempt], FileEnd | None]:
-        """Append the blocks of one (host, probe); return them with the files' new ends, None when unchanged."""
+        """Append the blocks of one (host, probe); return them with the new ends, None when unchanged."""
         known = self._ends.get(pair, FileEnd())
         added = _addition(items, known.digest)
         if not added.stdout:
@@ -194,7 +194,7 @@ class Archive:
                     "    restore it, or move it away: a new file is then begun"
                 )
             return recorded
-        # No end recorded: our own torn first block is overwritten; DDC's file, or an earlier database's, stays.
+        # No end recorded: our torn first block is overwritten; DDC's file, or an earlier database's, stays.
         begun_by = begins_like(os.read(descriptor, 256))
         torn = begun_by == -1 or (begun_by is not None and bool(self._store.recorded_pairs(begun_by)))
         return 0 if torn else size

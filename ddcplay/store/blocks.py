@@ -4,8 +4,8 @@ A block is a header line, N raw bytes, and a newline::
 
     #ddcplay iteration=1081948390 outcome=ok exit=0 elapsed=0.412 bytes=N
 
-`exit=-` stands for "it did not end by itself, or there is no program". The length rules, so a probe that prints
-something like a header changes nothing.
+`exit=-` stands for "it did not end by itself, or there is no program". The length rules, so a probe that
+prints something like a header changes nothing.
 """
 
 from __future__ import annotations

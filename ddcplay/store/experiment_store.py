@@ -1,8 +1,9 @@
 """The door of the store: one experiment, opened by its only coordinator.
 
 Order of calls for a crash-safe run: `open_store`; run the chains of `pending_chains()` again and commit them;
-`Archive.repair()`; `TraceFiles.repair()`. Then per iteration: `open_iteration`, `commit_attempts` (acknowledged),
-filters, `commit_chains`, `Archive.append`, `close_iteration`, `tally`, `TraceFiles.write`, `note_trace_written`.
+`Archive.repair()`; `TraceFiles.repair()`. Then per iteration: `open_iteration`, `commit_attempts` (now it is
+acknowledged), filters, `commit_chains`, `Archive.append`, `close_iteration`, `tally`, `TraceFiles.write`,
+`note_trace_written`.
 """
 
 from __future__ import annotations
@@ -55,8 +56,8 @@ def open_store(
         play: the play's name, kept when the experiment begins.
         clock_now: UTC Unix seconds.
         url: SQLAlchemy URL of setting `database`; None for `experiment.db` in `directory`.
-        durability: `full` syncs every commit and file, `batch` leaves that to the system: a power loss may take
-            the last moments, a crash of the program takes nothing.
+        durability: `full` syncs every commit and file, `batch` leaves that to the system: a power loss may
+            take the last moments, a crash of the program takes nothing.
 
     Raises:
         ExperimentBusyError: another coordinator has it.
@@ -299,7 +300,7 @@ class ExperimentStore:
             )
 
     def close(self) -> None:
-        """Finish what was handed in, close every connection, release the experiment; further calls do nothing."""
+        """Finish what was handed in, close all connections, release the experiment; may be called again."""
         self._writer.close()
         self._readers.dispose()
         self._engine.dispose()
@@ -329,7 +330,8 @@ class ExperimentStore:
         for r in results:
             if (r.iteration, r.host, r.probe) in seen or (r.host, r.probe) in recorded[r.iteration]:
                 raise StoreError(
-                    f"attempt {r.probe!r} on {r.host!r} in iteration {r.iteration} is already recorded in {self._place}",
+                    f"attempt {r.probe!r} on {r.host!r} in iteration {r.iteration} is already recorded"
+                    f" in {self._place}",
                     "nothing was written; leave out the pairs of recorded_pairs()",
                 ) from error
             seen.add((r.iteration, r.host, r.probe))

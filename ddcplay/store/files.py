@@ -11,7 +11,7 @@ _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getatt
 
 
 def make_private_directory(path: Path) -> None:
-    """Create a directory and its missing parents, for this account only (0700); existing ones stay as they are."""
+    """Create a directory and its missing parents for this account only (0700); existing ones stay."""
     missing = []
     while not path.exists():
         missing.append(path)
@@ -22,7 +22,7 @@ def make_private_directory(path: Path) -> None:
 
 
 def open_private(path: Path, flags: int) -> int:
-    """Open a file for this account only (0600 when it is created); a symbolic link at its place is refused."""
+    """Open a file, created for this account only (0600); a symbolic link at its place is refused."""
     return os.open(path, flags | _NO_FOLLOW, 0o600)
 
 

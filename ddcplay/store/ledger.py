@@ -1,6 +1,6 @@
 """What the credential gate must not forget between runs (design §9.3): refusals count for a domain account.
 
-It lives in `<data>/ddcplay.db`, beside the experiments, because plays and coordinators share credentials. Keys and
+It lives in `<data>/ddcplay.db`, beside the experiments, because plays and coordinators share them. Keys and
 secrets enter as salted hashes; the salt never leaves the database.
 """
 
@@ -33,7 +33,7 @@ class CredentialState:
     """What is known of one credential.
 
     Args:
-        key: what tells it from others: account, realm, host where it is the host's own, digest. On the disk it
+        key: what tells it from others: account, realm, host where it is the host's own, digest. On disk it
             is a salted hash.
         proven: some host accepted this secret.
         refusals: in a row, without a success between.

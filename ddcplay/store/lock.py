@@ -1,4 +1,4 @@
-"""Two coordinators cannot run one experiment (design §9.6): a file lock, and a note that says who holds it."""
+"""Two coordinators cannot run one experiment (design §9.6): a file lock, and a note of who holds it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Host names become directory names: an inventory may call a host anything, a file system allows less.
 
-A name that is safe everywhere stays as it is. Any other is made safe and gets a mark made of its own digest, so
-two hosts never share a directory and the same host gets the same name in every new experiment. The map itself
-is kept in table `host` (design §6), so a later change of these rules moves no directory.
+A name that is safe everywhere stays as it is. Any other is made safe and gets a mark made of its own digest,
+so two hosts never share a directory and the same host gets the same name in every new experiment. The map
+itself is kept in table `host` (design §6), so a later change of these rules moves no directory.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ def open_reader(directory: Path, url: str | None = None) -> ExperimentReader:
 
 
 def list_experiments(data_dir: Path) -> tuple[ExperimentInfo | StoreError, ...]:
-    """Return every experiment under a data directory, by name; one that cannot be read is given as its error."""
+    """Return every experiment under a data directory, by name; its error where one cannot be read."""
     found: list[ExperimentInfo | StoreError] = []
     for file in sorted(data_dir.glob(f"*/{DATABASE_FILE}")):
         try:
@@ -120,13 +120,14 @@ class ExperimentReader:
                 rows = connection.execute(sa.select(schema.experiment)).all()
             # A directory may have been copied or renamed: then its only experiment is meant.
             named = [row for row in rows if row.name == directory.absolute().name] or rows
-            if len(named) != 1:
-                raise StoreError(
-                    f"{self._place} does not hold experiment {directory.name!r}", "see ddcplay status"
-                )
         except BaseException:
             engine.dispose()
             raise
+        if len(named) != 1:
+            engine.dispose()
+            raise StoreError(
+                f"{self._place} does not hold experiment {directory.name!r}", "see ddcplay status"
+            )
         self._id, self.experiment, self._play, self._began_at = named[0]
 
     def __enter__(self) -> Self:

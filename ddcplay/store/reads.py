@@ -113,7 +113,7 @@ def archive_ends(connection: sa.Connection, experiment_id: int) -> dict[tuple[st
 
 
 def tally(connection: sa.Connection, experiment_id: int, iteration: int) -> tuple[ProbeTally, ...]:
-    """Count an iteration, probes and hosts in its roster's order; what the roster lacks comes last, by name."""
+    """Count an iteration in its roster's order; hosts and probes the roster lacks come last, by name."""
     table = schema.iteration
     begun = connection.execute(
         sa.select(table.c.started_at, schema.roster.c.hosts, schema.roster.c.probes)

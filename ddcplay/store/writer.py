@@ -1,6 +1,6 @@
-"""One thread owns the only write connection (design §6): SQLite has one writer, and a commit costs a disk sync.
+"""One thread owns the only write connection (design §6): SQLite has one writer, a commit costs a disk sync.
 
-Requests that wait anyway share a transaction, each in its own savepoint, so one that is refused harms no other.
+Requests that wait anyway share a transaction, each in its own savepoint, so a refused one harms no other.
 Whoever asked is told only after the commit: a returned `Future` result is on the disk.
 """
 

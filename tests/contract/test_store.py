@@ -186,7 +186,8 @@ def test_what_a_target_or_an_inventory_invents_is_stored_somehow(opened: Open) -
     odd = result(host="../../etc", detail="a\0b\ud800", data={(1, 2): loop}, stdout=b"\0")
     store.commit_attempts([odd, result(host="CON", data={"$ddcplay": "datetime", "value": "no date"})])
     first, second = store.pending_chains()
-    assert first.result.detail == "a\ufffdb?" and first.result.stdout == b"\0"
+    assert first.result.detail == "a\ufffdb?"
+    assert first.result.stdout == b"\0"
     assert second.result.data == {"$ddcplay": "datetime", "value": "no date"}
     assert "/" not in store.directory_name("../../etc")
 
@@ -252,7 +253,8 @@ def test_experiments_side_by_side_do_not_meet(opened: Open) -> None:
     begin(one)
     begin(two)
     one.commit_attempts([result()])
-    assert two.recorded_pairs(1000) == frozenset() and two.pending_chains() == ()
+    assert two.recorded_pairs(1000) == frozenset()
+    assert two.pending_chains() == ()
     with pytest.raises(StoreError, match="'exp' was handed to 'other'"):
         two.commit_attempts([result()])
 

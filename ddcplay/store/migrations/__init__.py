@@ -1,4 +1,4 @@
-"""The database's history: each revision turns the schema before it into the next, run when a store is opened."""
+"""The database's history: each revision turns the schema before it into the next, when a store is opened."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Alembic runs: inside the caller's transaction when the store opens, or for a developer's `alembic revision`."""
+"""What Alembic runs: in the caller's transaction when a store opens, on a scratch database for developers."""
 
 from __future__ import annotations
 

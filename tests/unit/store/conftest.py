@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ddcplay.model.result import AttemptResult, Outcome, Reason
+from ddcplay.model.result import AttemptResult, Outcome, Reason, outcome_of
 from ddcplay.store.base import ChainDone, IterationRecord, PendingAttempt, Provenance
 from ddcplay.store.experiment_store import ExperimentStore, open_store
 
@@ -49,8 +49,6 @@ class Bench:
             "stdout": b"out of %d\r\n" % iteration,
         }
         if reason is not None:
-            from ddcplay.model.result import outcome_of
-
             fields["outcome"] = outcome_of(reason)
             if fields["outcome"] is not Outcome.FAILED:
                 fields["stdout"] = b""

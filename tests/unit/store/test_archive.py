@@ -4,6 +4,7 @@ import os
 import stat
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -19,7 +20,7 @@ def _contents(path: Path) -> list[bytes]:
     return [block.content for block in read_blocks(path)]
 
 
-def test_stdout_and_stderr_go_to_the_files_ddc_had(bench) -> None:
+def test_stdout_and_stderr_go_to_the_files_ddc_had(bench: Any) -> None:
     bench.begin(1000)
     pending = bench.through(bench.result(1000, stdout=b"out\r\n", stderr=b"oops"), bench.result(1000, "pc2"))
     assert Archive(bench.directory, bench.store).append(pending) == ()
@@ -32,7 +33,7 @@ def test_stdout_and_stderr_go_to_the_files_ddc_had(bench) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX modes")
-def test_what_is_written_is_for_this_account_alone(bench) -> None:
+def test_what_is_written_is_for_this_account_alone(bench: Any) -> None:
     bench.begin(1000)
     Archive(bench.directory, bench.store).append(bench.through(bench.result(1000)))
     for path in (bench.directory, *bench.directory.rglob("*")):
@@ -40,13 +41,14 @@ def test_what_is_written_is_for_this_account_alone(bench) -> None:
         assert stat.S_IMODE(path.stat().st_mode) == wanted, path
 
 
-def test_attempts_that_ran_nothing_leave_no_block(bench) -> None:
+def test_attempts_that_ran_nothing_leave_no_block(bench: Any) -> None:
     bench.begin(1000)
     pending = bench.through(
         bench.result(1000, reason=Reason.NO_ANSWER), bench.result(1000, "pc2", reason=Reason.WHEN)
     )
     Archive(bench.directory, bench.store).append(pending)
-    assert not (bench.directory / "pc1").exists() and not (bench.directory / "pc2").exists()
+    assert not (bench.directory / "pc1").exists()
+    assert not (bench.directory / "pc2").exists()
     assert bench.store.unarchived() == ()
 
 
@@ -59,7 +61,7 @@ def test_attempts_that_ran_nothing_leave_no_block(bench) -> None:
         ("on_change", [b"a", b"b", b"x"]),
     ],
 )
-def test_keep_decides_what_is_archived(bench, rule: str, kept: list[bytes]) -> None:
+def test_keep_decides_what_is_archived(bench: Any, rule: str, kept: list[bytes]) -> None:
     archive = Archive(bench.directory, bench.store)
     for iteration, out, reason in (
         (1, b"a", None),
@@ -79,7 +81,7 @@ def test_keep_decides_what_is_archived(bench, rule: str, kept: list[bytes]) -> N
     assert bench.store.unarchived() == ()
 
 
-def test_a_failed_chain_shows_in_the_block(bench) -> None:
+def test_a_failed_chain_shows_in_the_block(bench: Any) -> None:
     bench.begin(1000)
     result = bench.result(1000)
     (number,) = bench.store.commit_attempts([result])
@@ -89,7 +91,7 @@ def test_a_failed_chain_shows_in_the_block(bench) -> None:
     assert block.outcome == "failed"
 
 
-def test_repair_cuts_a_torn_tail_and_appends_what_is_missing_in_order(bench) -> None:
+def test_repair_cuts_a_torn_tail_and_appends_what_is_missing_in_order(bench: Any) -> None:
     bench.begin(1000)
     archive = Archive(bench.directory, bench.store)
     archive.append(bench.through(bench.result(1000)))
@@ -106,7 +108,7 @@ def test_repair_cuts_a_torn_tail_and_appends_what_is_missing_in_order(bench) -> 
     assert ends.stdout_end == path.stat().st_size
 
 
-def test_a_torn_first_block_is_written_again(bench) -> None:
+def test_a_torn_first_block_is_written_again(bench: Any) -> None:
     bench.begin(1000)
     bench.through(bench.result(1000))
     path = bench.directory / "pc1" / "p.stdout"
@@ -119,7 +121,7 @@ def test_a_torn_first_block_is_written_again(bench) -> None:
 @pytest.mark.parametrize(
     "old", [b"CPU 12 %\r\n", b"#ddcplay iteration=77 outcome=ok exit=0 elapsed=1.000 bytes=1\nx\n"]
 )
-def test_a_file_of_ddc_or_of_a_lost_database_is_continued_not_cut(bench, old: bytes) -> None:
+def test_a_file_of_ddc_or_of_a_lost_database_is_continued_not_cut(bench: Any, old: bytes) -> None:
     path = bench.directory / "pc1" / "p.stdout"
     path.parent.mkdir()
     path.write_bytes(old)
@@ -129,10 +131,11 @@ def test_a_file_of_ddc_or_of_a_lost_database_is_continued_not_cut(bench, old: by
     bench.begin(2000)
     archive.append(bench.through(bench.result(2000)))
     raw = path.read_bytes()
-    assert raw.startswith(old + b"#ddcplay iteration=1000") and raw.count(b"#ddcplay iteration=2000") == 1
+    assert raw.startswith(old + b"#ddcplay iteration=1000")
+    assert raw.count(b"#ddcplay iteration=2000") == 1
 
 
-def test_an_edited_file_is_left_alone_and_its_outputs_wait(bench) -> None:
+def test_an_edited_file_is_left_alone_and_its_outputs_wait(bench: Any) -> None:
     archive = Archive(bench.directory, bench.store)
     bench.begin(1000)
     archive.append(bench.through(bench.result(1000)))
@@ -140,7 +143,8 @@ def test_an_edited_file_is_left_alone_and_its_outputs_wait(bench) -> None:
     path.write_bytes(b"short\n")
     bench.begin(2000)
     (warning,) = archive.append(bench.through(bench.result(2000), bench.result(2000, "pc2")))
-    assert str(path) in warning and "move it away" in warning
+    assert str(path) in warning
+    assert "move it away" in warning
     assert path.read_bytes() == b"short\n"
     assert [each.result.host for each in bench.store.unarchived()] == ["pc1"]
     assert _contents(bench.directory / "pc2" / "p.stdout") == [b"out of 2000\r\n"]
@@ -154,7 +158,7 @@ def test_an_edited_file_is_left_alone_and_its_outputs_wait(bench) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "O_NOFOLLOW"), reason="needs O_NOFOLLOW")
-def test_a_link_in_the_archive_is_never_written_through(bench, tmp_path: Path) -> None:
+def test_a_link_in_the_archive_is_never_written_through(bench: Any, tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_bytes(b"precious")
     path = bench.directory / "pc1" / "p.stdout"
@@ -162,13 +166,14 @@ def test_a_link_in_the_archive_is_never_written_through(bench, tmp_path: Path) -
     path.symlink_to(victim)
     bench.begin(1000)
     (warning,) = Archive(bench.directory, bench.store).append(bench.through(bench.result(1000)))
-    assert victim.read_bytes() == b"precious" and str(path) in warning
+    assert victim.read_bytes() == b"precious"
+    assert str(path) in warning
 
 
 # The fixture is a factory: every example gets an experiment of its own.
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
-def test_after_any_cut_the_files_are_what_the_rows_say(make_bench, data: st.DataObject) -> None:
+def test_after_any_cut_the_files_are_what_the_rows_say(make_bench: Any, data: st.DataObject) -> None:
     bench = make_bench()
     archive = Archive(bench.directory, bench.store)
     outputs = data.draw(st.lists(st.binary(max_size=30), min_size=2, max_size=5))

@@ -79,7 +79,9 @@ def test_a_torn_block_says_so(file: Path) -> None:
     whole = format_block(_result(), b"0123456789")
     file.write_bytes(whole + whole[:-4])
     first, second = read_blocks(file)
-    assert first.complete and not second.complete and second.content == b"0123456"
+    assert first.complete
+    assert not second.complete
+    assert second.content == b"0123456"
 
 
 def test_ddcs_own_file_comes_back_as_it_is(file: Path) -> None:

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from ddcplay.errors import StoreError, UsageError
 from ddcplay.store.dialect import database_url, file_system_of, network_file_system, open_engine
+from ddcplay.store.experiment_store import open_store
 
 MOUNTS = """\
 22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
@@ -41,7 +42,8 @@ def test_a_local_disk_is_taken(tmp_path: Path) -> None:
 def test_a_database_that_is_not_supported_is_refused_without_its_password(url: str) -> None:
     with pytest.raises(UsageError) as caught:
         database_url(Path("x.db"), url)
-    assert "hunter2" not in str(caught.value) and caught.value.hint
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.hint
 
 
 @pytest.mark.parametrize(("durability", "level"), [("full", 2), ("batch", 1)])
@@ -57,8 +59,6 @@ def test_commits_are_synced_as_durability_says(tmp_path: Path, durability: str, 
 
 
 def test_a_path_that_cannot_be_is_our_error(tmp_path: Path) -> None:
-    from ddcplay.store.experiment_store import open_store
-
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot open the experiment") as caught:
         open_store(tmp_path / "file" / "exp", "exp", play="P", clock_now=1.0)

@@ -30,7 +30,8 @@ def test_neither_account_nor_secret_lies_in_the_file(tmp_path: Path) -> None:
     ledger.close()
     raw = b"".join(path.read_bytes() for path in tmp_path.iterdir())
     assert digest.encode() in raw
-    assert b"hunter2" not in raw and b"someaccount" not in raw
+    assert b"hunter2" not in raw
+    assert b"someaccount" not in raw
 
 
 def test_another_data_directory_gives_another_digest(tmp_path: Path) -> None:
@@ -52,6 +53,7 @@ def test_coordinators_that_count_refusals_at_once_lose_none(tmp_path: Path) -> N
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(refuse, ledgers))
     found = ledgers[0].load("k")
-    assert found is not None and found.refusals == 40
+    assert found is not None
+    assert found.refusals == 40
     for ledger in ledgers:
         ledger.close()

@@ -26,7 +26,7 @@ def _engine(path: Path) -> sa.Engine:
 def _schema_of(engine: sa.Engine) -> dict[str, str]:
     with engine.connect() as connection:
         rows = connection.execute(
-            sa.text("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'alembic%'")
+            sa.text("SELECT name, sql FROM sqlite_master WHERE sql > '' AND name NOT LIKE 'alembic%'")
         )
         return {row.name: " ".join(sorted(row.sql.replace(",", " ").split())) for row in rows}
 

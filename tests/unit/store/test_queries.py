@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -11,7 +12,7 @@ from ddcplay.model.result import Outcome, Reason
 from ddcplay.store.queries import ExperimentInfo, list_experiments, open_reader
 
 
-def _fill(bench) -> None:
+def _fill(bench: Any) -> None:
     for iteration in (1000, 2000):
         bench.begin(iteration)
         bench.through(
@@ -22,7 +23,7 @@ def _fill(bench) -> None:
     bench.end(1000)
 
 
-def test_a_reader_works_while_the_coordinator_writes(bench) -> None:
+def test_a_reader_works_while_the_coordinator_writes(bench: Any) -> None:
     _fill(bench)
     with open_reader(bench.directory) as reader:
         info = reader.info()
@@ -33,8 +34,10 @@ def test_a_reader_works_while_the_coordinator_writes(bench) -> None:
             6,
             0,
         )
-        assert info.last is not None and info.last.id == 2000
-        assert info.owner is not None and info.owner.alive()
+        assert info.last is not None
+        assert info.last.id == 2000
+        assert info.owner is not None
+        assert info.owner.alive()
         bench.begin(3000)
         assert reader.info().iterations == 3
         assert [each.id for each in reader.iterations(newest=2)] == [2000, 3000]
@@ -56,7 +59,7 @@ def test_a_reader_works_while_the_coordinator_writes(bench) -> None:
         ({"host": "nobody"}, 0),
     ],
 )
-def test_attempts_are_found_by_what_is_asked(bench, wanted: dict[str, object], found: int) -> None:
+def test_attempts_are_found_by_what_is_asked(bench: Any, wanted: dict[str, object], found: int) -> None:
     _fill(bench)
     with open_reader(bench.directory) as reader:
         rows = list(reader.attempts(**wanted))  # type: ignore[arg-type]
@@ -64,28 +67,34 @@ def test_attempts_are_found_by_what_is_asked(bench, wanted: dict[str, object], f
     assert [row.attempt_id for row in rows] == sorted(row.attempt_id for row in rows)
 
 
-def test_the_last_error_is_the_newest_failed_attempt(bench) -> None:
+def test_the_last_error_is_the_newest_failed_attempt(bench: Any) -> None:
     with open_reader(bench.directory) as reader:
         assert reader.last_error() is None
         _fill(bench)
         error = reader.last_error()
-    assert error is not None and error.result.detail == "late in 2000"
+    assert error is not None
+    assert error.result.detail == "late in 2000"
 
 
-def test_a_reader_cannot_write(bench) -> None:
-    with open_reader(bench.directory) as reader, reader._engine.begin() as connection:
-        with pytest.raises(sa.exc.OperationalError, match="readonly"):
-            connection.execute(sa.text("DELETE FROM experiment"))
+def test_a_reader_cannot_write(bench: Any) -> None:
+    with (
+        open_reader(bench.directory) as reader,
+        reader._engine.begin() as connection,
+        pytest.raises(sa.exc.OperationalError, match="readonly"),
+    ):
+        connection.execute(sa.text("DELETE FROM experiment"))
 
 
-def test_a_data_directory_is_listed_with_what_cannot_be_read(bench) -> None:
+def test_a_data_directory_is_listed_with_what_cannot_be_read(bench: Any) -> None:
     data = bench.directory.parent
     (data / "broken").mkdir()
     (data / "broken" / "experiment.db").write_bytes(b"no database at all" * 100)
     (data / "notes").mkdir()
     broken, good = list_experiments(data)
-    assert isinstance(good, ExperimentInfo) and good.name == "exp"
-    assert isinstance(broken, StoreError) and "move it away" in broken.hint
+    assert isinstance(good, ExperimentInfo)
+    assert good.name == "exp"
+    assert isinstance(broken, StoreError)
+    assert "move it away" in broken.hint
 
 
 def test_a_directory_without_an_experiment_is_refused_and_stays_empty(tmp_path: Path) -> None:
@@ -94,7 +103,7 @@ def test_a_directory_without_an_experiment_is_refused_and_stays_empty(tmp_path: 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_owner_that_was_killed_is_not_shown(bench) -> None:
+def test_an_owner_that_was_killed_is_not_shown(bench: Any) -> None:
     bench.store.close()
     note = {"pid": 2**22 + 1, "host": __import__("socket").gethostname(), "since": 1.0}
     (bench.directory / ".owner").write_text(json.dumps(note))

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 
 from ddcplay.errors import StoreError
 from ddcplay.model.result import Reason
-from ddcplay.store.base import ProbeTally
+from ddcplay.store.base import ChainDone, ProbeTally
 from ddcplay.store.trace import TraceFiles, format_line, parse_line
 
 NAME = st.text(min_size=1, max_size=20)
@@ -48,7 +50,8 @@ def test_ddcs_nine_field_line_is_read() -> None:
 @given(st.integers(0, 10**10), TALLIES)
 def test_what_is_written_is_read_back(iteration: int, tally: ProbeTally) -> None:
     text = format_line(iteration, tally)
-    assert len(text.splitlines()) == 1 and text.count("|") == 9
+    assert len(text.splitlines()) == 1
+    assert text.count("|") == 9
     text.encode("utf-8")
     line = parse_line(text)
     assert (line.ok_names, line.failed_names) == (tally.ok, tally.failed)
@@ -64,24 +67,22 @@ def test_what_is_written_is_read_back(iteration: int, tally: ProbeTally) -> None
     )
 )
 def test_any_text_is_read_or_refused_with_our_error(text: str) -> None:
-    try:
-        parse_line(text)
-    except StoreError as error:
-        assert error.hint
+    with suppress(StoreError):
+        assert parse_line(text).iteration >= 0
 
 
 def _lines(path: Path) -> list[int]:
     return [parse_line(line).iteration for line in path.read_text().splitlines()]
 
 
-def _ended(bench, *iterations: int) -> None:
+def _ended(bench: Any, *iterations: int) -> None:
     for iteration in iterations:
         bench.begin(iteration)
         bench.through(bench.result(iteration), bench.result(iteration, "pc2", reason=Reason.NO_ANSWER))
         bench.end(iteration)
 
 
-def test_a_probe_that_was_due_nowhere_gets_no_line(bench) -> None:
+def test_a_probe_that_was_due_nowhere_gets_no_line(bench: Any) -> None:
     _ended(bench, 1000)
     trace = TraceFiles(bench.directory)
     trace.write(1000, bench.store.tally(1000))
@@ -89,7 +90,7 @@ def test_a_probe_that_was_due_nowhere_gets_no_line(bench) -> None:
     assert not trace.path("q").exists()
 
 
-def test_a_torn_last_line_is_cut_and_written_again(bench) -> None:
+def test_a_torn_last_line_is_cut_and_written_again(bench: Any) -> None:
     _ended(bench, 1000, 2000)
     trace = TraceFiles(bench.directory)
     trace.repair(bench.store)
@@ -100,7 +101,7 @@ def test_a_torn_last_line_is_cut_and_written_again(bench) -> None:
         assert trace.path("p").read_bytes() == whole
 
 
-def test_missing_lines_are_appended_in_order_and_never_twice(bench) -> None:
+def test_missing_lines_are_appended_in_order_and_never_twice(bench: Any) -> None:
     _ended(bench, 1000)
     trace = TraceFiles(bench.directory)
     trace.write(1000, bench.store.tally(1000))
@@ -114,7 +115,7 @@ def test_missing_lines_are_appended_in_order_and_never_twice(bench) -> None:
     assert _lines(trace.path("p")) == [1000, 2000, 3000]
 
 
-def test_lines_wait_for_a_pending_chain_so_that_order_holds(bench) -> None:
+def test_lines_wait_for_a_pending_chain_so_that_order_holds(bench: Any) -> None:
     bench.begin(1000)
     (waiting,) = bench.store.commit_attempts([bench.result(1000)])
     bench.end(1000)
@@ -122,14 +123,12 @@ def test_lines_wait_for_a_pending_chain_so_that_order_holds(bench) -> None:
     trace = TraceFiles(bench.directory)
     trace.repair(bench.store)
     assert not trace.path("p").exists()
-    from ddcplay.store.base import ChainDone
-
     bench.store.commit_chains([ChainDone(waiting)])
     trace.repair(bench.store)
     assert _lines(trace.path("p")) == [1000, 2000]
 
 
-def test_a_note_that_somebody_added_does_not_hide_the_last_line(bench) -> None:
+def test_a_note_that_somebody_added_does_not_hide_the_last_line(bench: Any) -> None:
     _ended(bench, 1000)
     trace = TraceFiles(bench.directory)
     trace.repair(bench.store)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import errno
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def engine(tmp_path: Path) -> Iterator[sa.Engine]:
     made.dispose()
 
 
-def _insert(number: int, size: int = 0):
+def _insert(number: int, size: int = 0) -> Callable[[sa.Connection], int]:
     return lambda c: c.exec_driver_sql("INSERT INTO t VALUES (?, zeroblob(?))", (number, size)).rowcount
 
 
@@ -53,7 +53,8 @@ def test_requests_that_wait_share_one_commit(engine: sa.Engine) -> None:
         go.set()
         assert [future.result() for future in (first, *others)] == [1] * 11
     writer.close()
-    assert len(commits) == 1 and _numbers(engine) == list(range(11))
+    assert len(commits) == 1
+    assert _numbers(engine) == list(range(11))
 
 
 def test_a_full_database_is_told_and_what_was_acknowledged_stays(engine: sa.Engine) -> None:
@@ -63,7 +64,7 @@ def test_a_full_database_is_told_and_what_was_acknowledged_stays(engine: sa.Engi
     writer = Writer(engine, "w.db")
     writer.do(_insert(1), "record attempts")
     with pytest.raises(
-        StoreError, match="cannot record attempts in w.db: database or disk is full"
+        StoreError, match=r"cannot record attempts in w\.db: database or disk is full"
     ) as caught:
         writer.do(_insert(2, 1_000_000), "record attempts")
     assert "free space" in caught.value.hint
@@ -79,7 +80,7 @@ def test_a_bug_in_one_request_reaches_its_caller_alone(engine: sa.Engine) -> Non
         _insert(1)(connection)
         return 1 // 0
 
-    with pytest.raises(StoreError, match="cannot try in w.db: integer division"):
+    with pytest.raises(StoreError, match=r"cannot try in w\.db: integer division"):
         writer.do(wrong, "try")
     writer.do(_insert(2), "write")
     writer.close()
@@ -120,4 +121,6 @@ def test_a_database_that_somebody_locks_is_told(engine: sa.Engine) -> None:
 )
 def test_every_trouble_says_what_to_do(error: Exception, said: str) -> None:
     told = describe(error, "write", "x.db")
-    assert said in told.hint and "x.db" in str(told) and "hunter2" not in str(told)
+    assert said in told.hint
+    assert "x.db" in str(told)
+    assert "hunter2" not in str(told)
