@@ -1,26 +1,25 @@
 """Rendering at plan time and at record time, in one sandbox, with one kind of error.
 
-Plan time hands in a `Scope`: its values may be templates themselves, as in Ansible, and are rendered when
-they are used. Record time hands in an ordinary mapping: its values came from a target and are never
-templates.
+At plan time (`render_value`) the values of variables may be templates themselves, as in Ansible, and are
+rendered when they are used. At record time (`render_record`) values came from a target: they are never
+templates, and a template cannot look anything up on the coordinator.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
 
-from jinja2 import Template, TemplateSyntaxError, nodes
-from jinja2.exceptions import SecurityError, TemplateAssertionError
+from jinja2 import Template, nodes
 from jinja2.runtime import Context
 from jinja2.utils import missing
 
-from ddcplay.errors import Place, TemplateError
+from ddcplay.errors import Place
 from ddcplay.model.inventory import SecretRef
+from ddcplay.templating.explain import LoopError, VariableError, template_error
 from ddcplay.templating.lookup import is_secret_name, look_up
-from ddcplay.templating.sandbox import MAX_TEXT, Sandbox, TooBigError, UndefinedUseError
+from ddcplay.templating.sandbox import MAX_TEXT, Sandbox, TooBigError
 from ddcplay.templating.values import (
     GuardedSecret,
     SecretUseError,
@@ -34,22 +33,6 @@ from ddcplay.templating.values import (
 
 _RESULT = "ddcplay_result"
 _NOWHERE = Place("")
-
-
-class LoopError(Exception):
-    """Variables that refer to each other in a circle."""
-
-
-class VariableError(Exception):
-    """A variable's own template cannot be rendered; `__cause__` tells why.
-
-    Args:
-        name: the variable.
-    """
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self.name = name
 
 
 class Scope(Mapping[str, object]):
@@ -154,7 +137,7 @@ class _Lookups(Context):
         if key in self.variables:
             value = self.variables[key]
             return GuardedSecret(value) if isinstance(value, SecretRef) else value
-        if key == "lookup":
+        if key == "lookup" and isinstance(self.variables, Scope):
             return self.look_up
         return self.parent.get(key, missing)
 
@@ -262,11 +245,11 @@ def render_value(
     code: bool = False,
     secrets: bool = False,
 ) -> object:
-    """Render every text in a value.
+    """Render every text in a value at plan time; values from targets belong to `render_record`.
 
     Args:
         value: text, list, mapping or anything else; keys and `Unsafe` texts are left alone.
-        variables: a `Scope` at plan time; the values of any other mapping are never templates.
+        variables: their values may be templates; a `Scope` keeps what it rendered and may hold plain facts.
         place: where the value stands, for errors.
         code: the body of `command`, `powershell` or `wmi`: `{% %}` and `{# #}` are ordinary characters.
         secrets: a secret may be the whole of a text (`env`, `stdin`, passwords); it stays a `SecretRef`.
@@ -278,77 +261,37 @@ def render_value(
     Raises:
         TemplateError: something is undefined, unsafe, too big, no template, or a secret in the wrong place.
     """
+    if not isinstance(variables, Scope):
+        host = variables.get("inventory_hostname", "")
+        variables = Scope([variables], host=host if isinstance(host, str) else "")
+    return _render_or_explain(value, variables, place, code=code, secrets=secrets)
+
+
+def render_record(value: object, record: Mapping[str, object], place: Place | None = None) -> object:
+    """Render every text in a value at record time.
+
+    Args:
+        value: text, list or mapping that a person wrote.
+        record: what a target sent and what is known of it; nothing in it is ever a template, and `lookup`
+            does not exist.
+        place: where the value stands, for errors.
+
+    Returns:
+        As `render_value`.
+
+    Raises:
+        TemplateError: as `render_value`; a secret is refused everywhere.
+    """
+    assert not isinstance(record, Scope), "a Scope renders its values"
+    return _render_or_explain(value, record, place, code=False, secrets=False)
+
+
+def _render_or_explain(
+    value: object, variables: Mapping[str, object], place: Place | None, *, code: bool, secrets: bool
+) -> object:
     try:
         if not is_template(value, code=code) and not contains(value, lambda x: isinstance(x, SecretRef)):
             return value
         return _render(value, variables, code=code, secrets=secrets)
     except Exception as error:  # noqa: BLE001 - filters and Python's own operators raise anything
         raise template_error(error, variables, place or _NOWHERE) from None
-
-
-def template_error(error: Exception, variables: Mapping[str, object], place: Place) -> TemplateError:
-    """Say what went wrong in a template, where and what to do; never shows a value.
-
-    Args:
-        error: what Jinja, a filter or an operator raised.
-        variables: what the template saw, for the nearest known name and the host.
-        place: where the template stands.
-    """
-    through = ""
-    while isinstance(error, VariableError):
-        through += f" (used by variable {error.name!r})"
-        error = error.__cause__ if isinstance(error.__cause__, Exception) else ValueError("unknown")
-    message, hint = _explained(error, variables)
-    host = variables.host if isinstance(variables, Scope) else variables.get("inventory_hostname", "")
-    on_host = f" on host {host}" if host and isinstance(host, str) else ""
-    return TemplateError(f"{message}{through}{on_host}", hint, place if place.file else None)
-
-
-def _explained(error: Exception, variables: Mapping[str, object]) -> tuple[str, str]:
-    if isinstance(error, TemplateError):
-        return error.message, error.hint
-    if isinstance(error, UndefinedUseError):
-        return _undefined(error, variables)
-    if isinstance(error, SecretUseError):
-        return (
-            f"the secret {error.ref} would become part of a text that the target logs",
-            "hand it over alone, as a whole value of `env:` or as `stdin:`",
-        )
-    if isinstance(error, LoopError):
-        return f"variables refer to each other in a circle: {error}", "give one of them a plain value"
-    if isinstance(error, TemplateAssertionError):
-        return (
-            error.message or "unknown filter or test",
-            "Jinja's filters, win_quote, ps_quote and wql_quote exist",
-        )
-    if isinstance(error, TemplateSyntaxError):
-        line = f" (line {error.lineno} of the text)" if error.lineno > 1 else ""
-        return (
-            f"not a template: {error.message}{line}",
-            "text that is no template: `!unsafe` or `template: false`",
-        )
-    if isinstance(error, SecurityError):
-        return f"not allowed in a template: {error}", "templates see plain values and filters only"
-    if isinstance(error, TooBigError | RecursionError | MemoryError | OverflowError):
-        return f"a template makes too much: {str(error) or type(error).__name__}", "shorten it"
-    words = str(error) if isinstance(error, ValueError | TypeError | ArithmeticError) else ""
-    return (
-        f"a template cannot be rendered: {words[:200] or type(error).__name__}",
-        "check the types of its values",
-    )
-
-
-def _undefined(error: UndefinedUseError, variables: Mapping[str, object]) -> tuple[str, str]:
-    name = error.name if isinstance(error.name, str) else str(error.name)
-    if error.owner is None:
-        return f"variable {name!r} is undefined", _nearest(name, frozenset(map(str, variables)))
-    fields = frozenset(map(str, error.owner)) if isinstance(error.owner, Mapping) else frozenset()
-    return f"there is no field {name!r} in a {type(error.owner).__name__}", _nearest(name, fields)
-
-
-@lru_cache(maxsize=256)  # many hosts lack the same name
-def _nearest(name: str, known: frozenset[str]) -> str:
-    close = get_close_matches(name, sorted(known), n=1)
-    if close:
-        return f"did you mean {close[0]!r}?"
-    return f"define it, or write {{{{ {name} | default('…') }}}}"

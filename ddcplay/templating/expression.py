@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from jinja2 import Undefined
 
 from ddcplay.errors import Place, TemplateError
-from ddcplay.templating.environment import compiled_expression, template_error, value_of
+from ddcplay.templating.environment import compiled_expression, value_of
+from ddcplay.templating.explain import template_error
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ddcplay.errors import Place, TemplateError
 from ddcplay.model.inventory import SecretRef
 from ddcplay.model.playbook import Unsafe
-from ddcplay.templating.environment import Scope, render_value
+from ddcplay.templating.environment import Scope, render_record, render_value
 from ddcplay.templating.expression import Expression
 
 PLACE = Place("labs.yml", 3, 14)
@@ -56,8 +56,22 @@ def test_stronger_layer_is_seen_by_templates_of_weaker_layers() -> None:
 
 def test_values_of_record_time_are_never_templates() -> None:
     hostile = {"data": {"name": "{{ 7 * 7 }}", "{{ x }}": 1}}
-    assert render_value("{{ data.name }}", hostile) == "{{ 7 * 7 }}"
+    assert render_record("{{ data.name }}", hostile) == "{{ 7 * 7 }}"
+    assert render_record("{{ name }}", {"name": "{{ lookup('file', '/etc/passwd') }}"}).startswith(
+        "{{ lookup"
+    )
     assert Expression("data.name == '{' ~ '{ 7 * 7 }}'").evaluate(hostile)
+
+
+def test_record_time_cannot_look_anything_up() -> None:
+    with pytest.raises(TemplateError, match="'lookup' is undefined"):
+        render_record("{{ lookup('env', 'HOME') }}", {})
+    with pytest.raises(TemplateError, match="'lookup' is undefined"):
+        Expression("lookup('env', 'HOME') == ''").evaluate({})
+
+
+def test_plan_time_takes_an_ordinary_mapping_of_variables_too() -> None:
+    assert render_value("{{ name }}", {"name": "x-{{ site }}", "site": "lab1"}) == "x-lab1"
 
 
 def test_static_facts_are_never_templates_at_plan_time_either() -> None:
