@@ -25,11 +25,6 @@ class Knock(StrEnum):
     UNREACHABLE = "unreachable"
     UNTRIED = "untried"
 
-    @property
-    def rank(self) -> int:
-        """Return how much the answer tells, 0 for the most."""
-        return list(Knock).index(self)
-
 
 @dataclass(frozen=True, slots=True)
 class SweepAnswer:

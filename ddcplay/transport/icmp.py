@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
+import sys
 from contextlib import suppress
 
 from icmplib.exceptions import ICMPLibError
@@ -19,7 +21,8 @@ from ddcplay.transport.names import Address
 
 _ECHO_REPLY = {4: 0, 6: 129}
 _RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024
-_BREATHE_AFTER = 64
+_MOST_AT_A_TIME = 2000
+_SO_RCVBUFFORCE, _SOL_RAW, _ICMP_FILTER = 33, 255, 1  # linux/socket.h, linux/icmp.h; not in Python
 _ID = 0xDDC
 
 
@@ -55,8 +58,11 @@ class Echoes:
             if opened is not None:
                 self._sockets[version] = opened
                 opened.blocking = False
-                opened.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
-                self._readers.append(asyncio.create_task(self._read(opened.sock, version)))
+                _widen(opened.sock, version)
+                if isinstance(self._loop, asyncio.SelectorEventLoop):
+                    self._loop.add_reader(opened.sock.fileno(), self._drain, opened.sock, version)
+                else:
+                    self._readers.append(asyncio.create_task(self._read(opened.sock, version)))
 
     @property
     def permitted(self) -> bool:
@@ -89,28 +95,54 @@ class Echoes:
             request = ICMPRequest(text, id=_ID, sequence=self._sequence, payload_size=8)  # type: ignore[no-untyped-call]
             self._sockets[address.version].send(request)  # type: ignore[no-untyped-call]
 
+    def drain(self) -> None:
+        """Take in what has come by now, before somebody concludes from silence: a busy loop reads late."""
+        for version, opened in self._sockets.items():
+            self._drain(opened.sock, version)
+
     def close(self) -> None:
         """Stop sending and reading, and close the sockets."""
         self._paced.clear()
         for reader in self._readers:
             reader.cancel()
         for opened in self._sockets.values():
+            if isinstance(self._loop, asyncio.SelectorEventLoop):
+                self._loop.remove_reader(opened.sock.fileno())
             opened.close()  # type: ignore[no-untyped-call]
 
+    def _drain(self, sock: socket.socket, version: int) -> None:
+        for _ in range(_MOST_AT_A_TIME):
+            try:
+                packet, sender = sock.recvfrom(2048)
+            except OSError:
+                return
+            self._take(packet, str(sender[0]), version)
+
     async def _read(self, sock: socket.socket, version: int) -> None:
-        count = 0
+        """Windows' completion ports have no readiness to watch; they want a task that receives."""
         while True:
-            count += 1
-            if count % _BREATHE_AFTER == 0:
-                await asyncio.sleep(0)  # a flood of packets must not keep the connects waiting
             try:
                 packet, sender = await self._loop.sock_recvfrom(sock, 2048)
             except OSError:
                 await asyncio.sleep(0.01)
-                continue
-            heard = self._heard.get(str(sender[0]).partition("%")[0])
-            if heard is not None and not heard.done() and is_echo_reply(packet, version):
-                heard.set_result(None)
+            else:
+                self._take(packet, str(sender[0]), version)
+
+    def _take(self, packet: bytes, sender: str, version: int) -> None:
+        heard = self._heard.get(sender.partition("%")[0])
+        if heard is not None and not heard.done() and is_echo_reply(packet, version):
+            heard.set_result(None)
+
+
+def _widen(sock: socket.socket, version: int) -> None:
+    """Make room for the answers of a large pool, and on Linux let nothing but echo replies take it up."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
+    if sys.platform == "linux":
+        with suppress(OSError):  # for root alone; others keep what net.core.rmem_max grants
+            sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER_BYTES)
+        if version == 4:
+            with suppress(OSError):  # raw sockets know it; datagram ones get their own replies only
+                sock.setsockopt(_SOL_RAW, _ICMP_FILTER, struct.pack("=I", 0xFFFFFFFE))
 
 
 def is_echo_reply(packet: bytes, version: int) -> bool:

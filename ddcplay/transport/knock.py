@@ -10,10 +10,10 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 from ddcplay.transport.evidence import Knock
-from ddcplay.transport.names import Address
 
 _UNREACHABLE = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN, errno.EACCES}
 _UNREACHABLE_ON_WINDOWS = {10051, 10064, 10065, 1231, 1232}
@@ -98,6 +98,27 @@ class Paced:
             self.pump()
 
 
+@dataclass(slots=True, eq=False)
+class Flight:
+    """One connect: what is wanted, and how it stands.
+
+    Args:
+        to: what `connect` takes.
+        timeout_s: from the SYN, not from the queue.
+        heard: told the answer, once.
+        launched: told when the SYN leaves.
+    """
+
+    to: tuple[str, int] | tuple[str, int, int, int]
+    timeout_s: float
+    heard: Callable[[Knock], None]
+    launched: Callable[[], object] | None = None
+    sock: socket.socket = field(init=False)
+    timer: asyncio.TimerHandle | None = field(init=False, default=None)
+    task: asyncio.Task[None] | None = field(init=False, default=None)
+    watched: bool = field(init=False, default=False)
+
+
 class Knocker:
     """Makes TCP connects, paced and never more at a time than the system allows.
 
@@ -110,21 +131,21 @@ class Knocker:
     def __init__(self, sockets: int) -> None:
         self._loop = asyncio.get_running_loop()
         self._sockets = sockets
-        self._flying: set[_Flight] = set()
+        self._flying: set[Flight] = set()
         self._paced = Paced(room=lambda: len(self._flying) < self._sockets)
         self._start = (
             self._start_direct if isinstance(self._loop, asyncio.SelectorEventLoop) else self._start_task
         )
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def knock(self, address: Address, port: int, timeout_s: float, heard: Callable[[Knock], None]) -> None:
-        """Connect once, hang up and tell the answer; the time counts from the SYN, not from the queue.
+    def knock(self, family: socket.AddressFamily, flight: Flight) -> None:
+        """Connect once, hang up and tell the answer.
 
         The kernel repeats a SYN after 1 s only, so a caller who wants another try within that time knocks
         again. Windows repeats a refused SYN for about 2 s before it says so: there a closed port is `silent`
         unless the timeout is longer.
         """
-        self._paced.put(lambda: self._launch(address, port, timeout_s, heard))
+        self._paced.put(partial(self._launch, family, flight))
 
     def close(self) -> None:
         """Hang up on everything that is still in flight, telling nobody."""
@@ -134,16 +155,17 @@ class Knocker:
         for flight in list(self._flying):
             self._end(flight)
 
-    def _launch(self, address: Address, port: int, timeout_s: float, heard: Callable[[Knock], None]) -> None:
+    def _launch(self, family: socket.AddressFamily, flight: Flight) -> None:
+        if flight.launched is not None:
+            flight.launched()
         try:
-            sock = socket.socket(address.family, socket.SOCK_STREAM)
+            flight.sock = socket.socket(family, socket.SOCK_STREAM)
         except OSError:
-            heard(Knock.UNTRIED)
+            flight.heard(Knock.UNTRIED)
             return
-        sock.setblocking(False)  # noqa: FBT003 - the standard library's signature
-        flight = _Flight(sock, address.at(port), heard)
+        flight.sock.setblocking(False)  # noqa: FBT003 - the standard library's signature
         self._flying.add(flight)
-        flight.timer = self._loop.call_later(timeout_s, self._expire, flight)
+        flight.timer = self._loop.call_later(flight.timeout_s, self._expire, flight)
         try:
             self._start(flight)
         except OSError as error:
@@ -151,7 +173,7 @@ class Knocker:
         except (ValueError, OverflowError):
             self._land(flight, Knock.UNTRIED)
 
-    def _start_direct(self, flight: _Flight) -> None:
+    def _start_direct(self, flight: Flight) -> None:
         try:
             flight.sock.connect(flight.to)
         except (BlockingIOError, InterruptedError):
@@ -160,7 +182,7 @@ class Knocker:
         else:
             self._ready(flight)
 
-    def _start_task(self, flight: _Flight) -> None:
+    def _start_task(self, flight: Flight) -> None:
         """Windows' completion ports have no readiness to watch; they want a task per connect."""
 
         async def connect() -> None:
@@ -176,21 +198,21 @@ class Knocker:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _ready(self, flight: _Flight) -> None:
+    def _ready(self, flight: Flight) -> None:
         if flight in self._flying:
             self._land(flight, _state_of(flight))
 
-    def _expire(self, flight: _Flight) -> None:
+    def _expire(self, flight: Flight) -> None:
         # A busy loop comes late: what the kernel knows by now counts, not what this loop has seen of it.
         self._land(flight, _state_of(flight))
 
-    def _land(self, flight: _Flight, knock: Knock) -> None:
+    def _land(self, flight: Flight, knock: Knock) -> None:
         if flight in self._flying:
             self._end(flight)
             flight.heard(knock)
             self._paced.pump()
 
-    def _end(self, flight: _Flight) -> None:
+    def _end(self, flight: Flight) -> None:
         self._flying.discard(flight)
         if flight.timer is not None:
             flight.timer.cancel()
@@ -201,19 +223,7 @@ class Knocker:
         flight.sock.close()
 
 
-@dataclass(slots=True, eq=False)
-class _Flight:
-    """One connect under way."""
-
-    sock: socket.socket
-    to: tuple[str, int] | tuple[str, int, int, int]
-    heard: Callable[[Knock], None]
-    timer: asyncio.TimerHandle | None = None
-    task: asyncio.Task[None] | None = None
-    watched: bool = False
-
-
-def _state_of(flight: _Flight) -> Knock:
+def _state_of(flight: Flight) -> Knock:
     """Ask the kernel how a connect stands right now."""
     code = flight.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if code:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 import threading
 from collections.abc import Callable, Sequence
@@ -85,13 +84,9 @@ class Names:
         Raises:
             NameFailedError: there are none.
         """
-        try:
-            literal = ipaddress.ip_address(name)
-        except ValueError:
-            pass
-        else:
-            if "%" not in name:
-                return (Address(str(literal), literal.version),)
+        literal = _literal(name)
+        if literal is not None:
+            return (literal,)
         task = self._known.get(name)
         if task is None:
             task = self._known[name] = asyncio.create_task(self._find(name))
@@ -142,6 +137,17 @@ class Names:
         # A daemon: a resolver that hangs must hold neither the sweep's end nor the program's.
         threading.Thread(target=ask, name=f"resolve {name}", daemon=True).start()
         return answer
+
+
+def _literal(name: str) -> Address | None:
+    """Return an address written in numbers; what has an IPv6 scope is left to the system's lookup."""
+    for family, version in ((socket.AF_INET, 4), (socket.AF_INET6, 6)):
+        try:
+            packed = socket.inet_pton(family, name)
+        except (OSError, ValueError):
+            continue
+        return Address(socket.inet_ntop(family, packed), version)
+    return None
 
 
 def _families_in_turn(found: Sequence[Address]) -> tuple[Address, ...]:

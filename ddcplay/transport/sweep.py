@@ -13,7 +13,6 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from ddcplay.errors import DdcplayError
 from ddcplay.model.plan import Target
@@ -21,7 +20,7 @@ from ddcplay.model.playbook import PingMethod, PingPolicy
 from ddcplay.transport.evidence import Evidence, HostState, Knock, SweepAnswer, Verdict, decide
 from ddcplay.transport.icmp import Echoes
 from ddcplay.transport.identify import identify, unchecked_tls
-from ddcplay.transport.knock import Knocker, sockets_allowed
+from ddcplay.transport.knock import Flight, Knocker, sockets_allowed
 from ddcplay.transport.names import Address, NameFailedError, Names
 
 __all__ = ["HostState", "SweepAnswer", "sweep"]
@@ -38,6 +37,10 @@ _ECHO_AFTER = 0.5
 _RESOLVER_EXTRA_S = 2.0
 _IDENTIFY_LEAST_S = 2.0
 _STOP_LOOK_S = 0.02
+_SLICE = 100
+
+_TELLING = tuple(Knock)
+"""Answers in the order of how much they tell."""
 
 _Pair = tuple[int, int]
 """Index of an address, and a port."""
@@ -85,20 +88,34 @@ async def _sweep(
     stop: threading.Event | None,
 ) -> None:
     look = _Look(policy)
+    over = asyncio.Event()
 
     async def tell(target: Target) -> None:
-        on_answer(await look.at(target))
+        answer = await look.at(target)
+        if not over.is_set():
+            try:
+                on_answer(answer)
+            except BaseException:
+                over.set()
+                raise
 
-    everybody = asyncio.gather(*(tell(target) for target in targets))
+    async def tell_all() -> None:
+        tasks = []
+        for first in range(0, len(targets), _SLICE):
+            tasks += [asyncio.create_task(tell(target)) for target in targets[first : first + _SLICE]]
+            await asyncio.sleep(0)  # so that the first answers are told while the last hosts are being asked
+            if over.is_set():
+                break
+        await asyncio.gather(*tasks)
+
+    everybody = asyncio.create_task(tell_all())
     stopped = asyncio.create_task(_until_set(stop))
-    first: list[asyncio.Future[Any]] = [everybody, stopped]
     try:
-        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([everybody, stopped], return_when=asyncio.FIRST_COMPLETED)
         if everybody.done():
             everybody.result()
-        else:
-            everybody.cancel()
     finally:
+        over.set()
         look.close()
 
 
@@ -117,16 +134,17 @@ class _Try:
     Args:
         loop: in which it lives.
         seen: filled as answers come.
-        missing: pairs that are to be heard.
+        pairs: that are to be heard.
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, seen: dict[_Pair, Knock], missing: set[_Pair]
+        self, loop: asyncio.AbstractEventLoop, seen: dict[_Pair, Knock], pairs: Sequence[_Pair]
     ) -> None:
         self.ended: asyncio.Future[None] = loop.create_future()
         self._loop = loop
         self._seen = seen
-        self._missing = missing
+        self.first = pairs[0]
+        self._missing = set(pairs)
 
     def heard(self, pair: _Pair, knock: Knock) -> None:
         if self.ended.done():
@@ -208,6 +226,8 @@ class _Look:
                 await self._ping(addresses, echoes, ends_at)
             if not seen and _first_done(echoes):
                 break
+        if self._echoes is not None:
+            self._echoes.drain()
         best = _best_address(seen, echoes)
         evidence = Evidence(
             ports={port: knock for (index, port), knock in seen.items() if index == best},
@@ -220,21 +240,24 @@ class _Look:
         pairs = [pair for pair, knock in seen.items() if knock is not Knock.CLOSED]
         if not pairs:
             return
-        tried = _Try(self._loop, seen, set(pairs))
+        tried = _Try(self._loop, seen, pairs)
         for pair in pairs:
-            start = partial(self._knock, addresses[pair[0]], pair, tried)
+            knock = partial(self._knock, addresses, pair, tried)
             if pair[0]:
-                self._loop.call_later(pair[0] * _STAGGER_S, start)
+                self._loop.call_later(pair[0] * _STAGGER_S, knock)
             else:
-                start()
-        if self._echoes is not None:
-            delay_s = self._policy.timeout_s * _ECHO_AFTER
-            self._loop.call_later(delay_s, self._ping_beside, addresses, tried)
+                knock()
         await tried.ended
 
-    def _knock(self, address: Address, pair: _Pair, tried: _Try) -> None:
-        if not tried.ended.done():
-            self._knocker.knock(address, pair[1], self._policy.timeout_s, partial(tried.heard, pair))
+    def _knock(self, addresses: tuple[Address, ...], pair: _Pair, tried: _Try) -> None:
+        if tried.ended.done():
+            return
+        index, port = pair
+        flight = Flight(addresses[index].at(port), self._policy.timeout_s, partial(tried.heard, pair))
+        if self._echoes is not None and pair == tried.first:
+            delay_s = self._policy.timeout_s * _ECHO_AFTER
+            flight.launched = partial(self._loop.call_later, delay_s, self._ping_beside, addresses, tried)
+        self._knocker.knock(addresses[index].family, flight)
 
     def _ping_beside(self, addresses: tuple[Address, ...], tried: _Try) -> None:
         if self._echoes is not None and not tried.ended.done():
@@ -285,7 +308,7 @@ def _settled(seen: dict[_Pair, Knock]) -> bool:
 def _best_address(seen: dict[_Pair, Knock], echoes: Sequence[asyncio.Future[None]]) -> int:
     if not seen:
         return next((index for index, echo in enumerate(echoes) if echo.done()), 0)
-    return min((knock.rank, index) for (index, _), knock in seen.items())[1]
+    return min((_TELLING.index(knock), index) for (index, _), knock in seen.items())[1]
 
 
 def _first_done(echoes: Sequence[asyncio.Future[None]]) -> bool:

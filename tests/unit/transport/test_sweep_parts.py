@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ddcplay.transport.evidence import Evidence, HostState, Knock, Verdict, decide
 from ddcplay.transport.icmp import is_echo_reply
-from ddcplay.transport.knock import Knocker, Paced, knock_of, sockets_allowed
+from ddcplay.transport.knock import Flight, Knocker, Paced, knock_of, sockets_allowed
 from ddcplay.transport.names import Address, NameFailedError, Names
 
 OPEN, CLOSED, SILENT = Knock.OPEN, Knock.CLOSED, Knock.SILENT
@@ -144,7 +144,7 @@ def knock_all(
                 done.set_result(None)
 
         for port in ports:
-            knocker.knock(LOCALHOST, port, 0.2, take)
+            knocker.knock(socket.AF_INET, Flight(("127.0.0.1", port), 0.2, take))
         await asyncio.wait_for(done, 20)
         knocker.close()
         return heard
