@@ -10,17 +10,20 @@ import re
 from dataclasses import dataclass
 
 from ddcplay.model.inventory import SecretRef
+from ddcplay.model.playbook import Unsafe
 
 _SECRET_NAME = re.compile(r"ansible_(?:\w+_)?(?:password|pass|passwd|secret|token|passphrase)")
 _USER_NAME = re.compile(r"ansible_(?:\w+_)?user(?:name)?")
 _SECRET_SCHEMES = frozenset({"env", "file", "keyring", "cmd", "plain"})
+_FOREIGN_NAME = re.compile(
+    r"ansible_(?:become|paramiko|libssh|httpapi|netconf|network_cli|persistent|docker|podman|lxc|kubectl|aws)_\w+"
+    r"|ansible_become|ansible_\w+_interpreter"
+)
 _CONTROL = re.compile(r"[\x00-\x1f]")
 
 _GENERAL = (
-    "host port user password connection timeout pipelining scp_if_ssh python_interpreter shell_type "
-    "shell_executable remote_tmp async_dir winrm_extra facts_parallel become become_method become_user "
-    "become_password become_pass become_exe become_flags group_priority display_name no_log "
-    "network_os command_timeout remote_addr ssh_retries paramiko_host_key_checking"
+    "host port user password connection timeout pipelining scp_if_ssh shell_type shell_executable remote_tmp "
+    "async_dir network_os command_timeout private_key_file host_key_checking group_priority"
 )
 _WINRM = (
     "host port user pass password scheme path transport realm ca_trust_path cert_pem cert_key_pem "
@@ -45,7 +48,7 @@ KNOWN_VARIABLES = frozenset(
     + [f"ansible_winrm_{name}" for name in _WINRM.split()]
     + [f"ansible_psrp_{name}" for name in _PSRP.split()]
     + [f"ansible_ssh_{name}" for name in _SSH.split()]
-    + ["ansible_private_key_file", "ansible_ssh_private_key_passphrase", "ansible_host_key_checking"]
+    + ["ansible_ssh_private_key_passphrase"]
 )
 """Names of connection variables that Ansible's winrm, psrp and ssh connections read."""
 
@@ -78,12 +81,12 @@ def secret_reference(text: str) -> SecretRef:
     `env:NAME file:PATH keyring:SERVICE/USER cmd:COMMAND plain:TEXT` (design §4); text with a template keeps
     the scheme `template` until planning renders it; any other text is the secret itself.
     """
-    if "{{" in text:
+    if "{{" in text and not isinstance(text, Unsafe):
         return SecretRef("template", text)
     scheme, colon, value = text.partition(":")
     if colon and value and scheme in _SECRET_SCHEMES:
         return SecretRef(scheme, value)
-    return SecretRef("plain", text)
+    return SecretRef("plain", str(text))
 
 
 def guard_variable(key: str, value: object) -> Guarded:
@@ -98,7 +101,7 @@ def guard_variable(key: str, value: object) -> Guarded:
             warning=f"{key} holds the control character {control[0]!r}",
             hint=r"a backslash in double quotes starts an escape: write 'CORP\new' in single quotes",
         )
-    if key not in KNOWN_VARIABLES:
+    if key not in KNOWN_VARIABLES and not _FOREIGN_NAME.fullmatch(key):
         near = difflib.get_close_matches(key, KNOWN_VARIABLES, n=1)
         hint = f"did you mean {near[0]}?" if near else "remove it, or name it without the prefix ansible_"
         return Guarded(value, warning=f"no connection reads {key}", hint=hint)

@@ -62,6 +62,7 @@ class InventoryDraft:
     hosts: dict[str, HostDraft] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
+    _told: set[tuple[str, str]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         if not self.groups:
@@ -73,10 +74,10 @@ class InventoryDraft:
         self.problems.append(Problem(place, message, hint))
 
     def warn(self, place: Place, message: str, hint: str = "") -> None:
-        """Note something that is probably not meant, once per place and text."""
-        warning = Problem(place, message, hint)
-        if warning not in self.warnings[-50:]:
-            self.warnings.append(warning)
+        """Note something that is probably not meant, once per file: thousands of lines may share it."""
+        if (place.file, message) not in self._told:
+            self._told.add((place.file, message))
+            self.warnings.append(Problem(place, message, hint))
 
     def add_group(self, name: str, place: Place) -> GroupDraft:
         """Return the group of this name, made when it is new."""

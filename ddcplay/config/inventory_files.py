@@ -26,7 +26,7 @@ _DOCUMENT_ENDINGS = (".md", ".txt", ".rst", ".rpm", ".cfg")
 _IGNORED_ENDINGS = _EDITOR_ENDINGS + _DOCUMENT_ENDINGS
 _IGNORED_NAMES = frozenset({"group_vars", "host_vars", "vars_plugins"})
 _MAPPING_LINE = re.compile(r"""["']?[^\s=#]+["']?:(\s|$)""")
-_SECTION_LINE = re.compile(r"^\s*\[[^\]\s]+\]\s*(?:#.*)?$", re.MULTILINE)
+_SECTION_LINE = re.compile(r"^\[[^\]\s]+\]\s*(?:#.*)?$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,8 +181,12 @@ def _read_file(path: Path, draft: InventoryDraft) -> None:
         )
         raise ConfigError([problem])
     text = read_text(path)
-    if path.suffix in _YAML_SUFFIXES:
+    if path.suffix in _YAML_SUFFIXES and not _SECTION_LINE.match(_first_line(text)):
         read_yaml(text, path, draft)
+    elif path.suffix in _YAML_SUFFIXES:
+        hint = "name it .ini, or without an extension"
+        draft.warn(Place(str(path)), f"read as INI although it is called {path.suffix}", hint)
+        read_ini(text, str(path), draft)
     elif path.suffix or _SECTION_LINE.search(text) or not _looks_like_yaml(text):
         read_ini(text, str(path), draft)
     else:
@@ -191,11 +195,13 @@ def _read_file(path: Path, draft: InventoryDraft) -> None:
 
 def _looks_like_yaml(text: str) -> bool:
     # Ansible tries YAML on files without an extension, then INI. A mapping begins with `key:` at the margin.
-    lines = (line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#"))
-    first = next(lines, "")
-    return (
-        first.startswith(("---", "{", "%")) or re.match(r"""["']?[^\s=#]+["']?:(\s|$)""", first) is not None
-    )
+    first = _first_line(text)
+    return first.startswith(("---", "{", "%")) or _MAPPING_LINE.match(first) is not None
+
+
+def _first_line(text: str) -> str:
+    lines = (line for line in text.splitlines() if line.strip() and line.lstrip()[0] not in "#;")
+    return next(lines, "")
 
 
 def _is_ignored(name: str) -> bool:

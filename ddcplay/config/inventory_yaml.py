@@ -15,6 +15,7 @@ import yaml
 from ddcplay.config.inventory_draft import InventoryDraft
 from ddcplay.config.inventory_text import static_copy_hint
 from ddcplay.errors import ConfigError, Place, Problem
+from ddcplay.model.playbook import Unsafe
 
 _MAX_DEPTH = 200
 _DEEP_BLOCK = re.compile(rf"^[ ?:-]{{{_MAX_DEPTH * 4},}}", re.MULTILINE)
@@ -53,10 +54,11 @@ def _refuse_vault(_loader: Any, node: yaml.Node) -> object:
 
 
 def _literal(loader: Any, node: yaml.Node) -> object:
-    text = loader.construct_scalar(node) if isinstance(node, yaml.ScalarNode) else "{{"
-    if "{{" in text or "{%" in text:
-        raise _NotYetError(None, None, "!unsafe text with braces cannot be kept, not yet", node.start_mark)
-    return text
+    if not isinstance(node, yaml.ScalarNode):
+        raise yaml.constructor.ConstructorError(
+            None, None, "!unsafe stands before text only", node.start_mark
+        )
+    return Unsafe(loader.construct_scalar(node))
 
 
 class _PythonLoader(_Construction, yaml.SafeLoader):

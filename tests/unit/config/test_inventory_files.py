@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import time
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from ddcplay.config.inventory_files import (
 from ddcplay.config.inventory_views import inventory_graph, inventory_list
 from ddcplay.errors import ConfigError, UsageError
 from ddcplay.model.inventory import SecretRef
+from ddcplay.model.playbook import Unsafe
 
 
 def _write(folder: Path, name: str, text: str) -> str:
@@ -219,6 +221,43 @@ def test_ini_in_a_file_without_extension_is_told_from_yaml(tmp_path: Path) -> No
     assert list(_load(tmp_path, "three", "[lab]\npc4:5986\n").inventory.hosts) == ["pc4"]
 
 
+def test_ini_called_yml_is_read_as_ansible_does_and_told(tmp_path: Path) -> None:
+    loaded = _load(tmp_path, "h.yml", "# rooms\n[lab]\npc1\n")
+    assert loaded.inventory.hosts["pc1"].groups == ("lab",)
+    assert "read as INI although it is called .yml" in str(loaded.warnings[0])
+
+
+def test_a_warning_that_thousands_of_hosts_share_is_told_once(tmp_path: Path) -> None:
+    lines = "".join(f"pc{number} ansible_hots=10.0.0.1\n" for number in range(2000))
+    assert [warning.place.line for warning in _load(tmp_path, "h.ini", lines).warnings] == [1]
+
+
+@pytest.mark.parametrize(
+    "key", ["ansible_become_method", "ansible_python_interpreter", "ansible_shell_type", "room"]
+)
+def test_variables_of_ansible_itself_are_no_surprise(tmp_path: Path, key: str) -> None:
+    assert _load(tmp_path, "h.ini", f"pc1 {key}=x\n").warnings == ()
+
+
+@pytest.mark.parametrize("name", ["h.ini", "h.yml"])
+def test_ten_thousand_hosts_are_loaded_in_a_moment(tmp_path: Path, name: str) -> None:
+    rooms = range(100)
+    ini = "".join(
+        f"[room{room}]\n"
+        + "".join(f"pc{room}-{seat} ansible_host=10.0.{room}.{seat}\n" for seat in range(100))
+        for room in rooms
+    )
+    yml = "".join(
+        f"room{room}:\n  hosts:\n"
+        + "".join(f"    pc{room}-{seat}: {{ansible_host: 10.0.{room}.{seat}}}\n" for seat in range(100))
+        for room in rooms
+    )
+    source = _write(tmp_path, name, ini if name.endswith("ini") else yml)
+    started = time.process_time()
+    assert len(load_inventory([source]).hosts) == 10_000
+    assert time.process_time() - started < 3.0, "measured: 0.5 s; the bound leaves room for a slow machine"
+
+
 def test_playbook_variables_win_over_inventory_variables(tmp_path: Path) -> None:
     _write(tmp_path, "inv/group_vars/all.yml", "a: inv\nb: inv\n")
     _write(tmp_path, "play/group_vars/all.yml", "b: play\n")
@@ -252,6 +291,15 @@ def test_limit_file_gives_one_pattern_per_line(tmp_path: Path) -> None:
     assert read_limit("lab:!pc1") == "lab:!pc1"
     with pytest.raises(UsageError, match="cannot be read"):
         read_limit("@" + str(tmp_path / "none"))
+
+
+def test_unsafe_text_is_marked_and_never_a_template(tmp_path: Path) -> None:
+    text = "a:\n  hosts:\n    pc1: {x: !unsafe '{{ y }}', ansible_password: !unsafe 'a{{b'}\n"
+    variables = _load(tmp_path, "h.yml", text).inventory.hosts["pc1"].vars
+    assert isinstance(variables["x"], Unsafe)
+    assert variables["ansible_password"] == SecretRef("plain", "a{{b")
+    refused = _refused(tmp_path, "h.yml", "a:\n  vars: {x: !unsafe [1]}\n")
+    assert "h.yml:2:13: !unsafe stands before text only" in refused
 
 
 def test_merge_bombs_and_shared_nodes_stay_small(tmp_path: Path) -> None:
