@@ -57,8 +57,8 @@ def _made_safe(host: str) -> str:
     kept = kept.rstrip(". ")
     if not kept or kept[0] in ".-":  # hidden files are ours; a leading dash is an option to every tool
         kept = "_" + kept.lstrip(".")
-    stem = collision_key(kept.split(".", 1)[0]).strip()
-    if stem in _RESERVED or kept.split(".", 1)[0].casefold() in _RESERVED:
+    stem = kept.split(".", 1)[0]
+    if {stem.casefold(), collision_key(stem)} & _RESERVED:  # NFKC turns COM¹ into com1
         kept = "_" + kept
     if _OURS.fullmatch(collision_key(kept)):
         kept += "_"

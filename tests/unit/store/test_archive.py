@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import stat
 import sys
 from pathlib import Path
@@ -106,6 +107,42 @@ def test_repair_cuts_a_torn_tail_and_appends_what_is_missing_in_order(bench: Any
     assert bench.store.unarchived() == ()
     ends = bench.store.archive_ends()[("pc1", "p")]
     assert ends.stdout_end == path.stat().st_size
+
+
+def test_repair_cuts_what_was_never_recorded_even_with_nothing_to_append(bench: Any) -> None:
+    bench.begin(1000)
+    Archive(bench.directory, bench.store).append(bench.through(bench.result(1000, stderr=b"e")))
+    files = {path: path.read_bytes() for path in (bench.directory / "pc1").iterdir()}
+    for path, content in files.items():
+        path.write_bytes(content + b"#ddcplay iter")
+    assert Archive(bench.directory, bench.reopen()).repair() == ()
+    assert {path: path.read_bytes() for path in files} == files
+
+
+def test_outputs_leave_the_database_once_their_files_are_synced(bench: Any) -> None:
+    def stored() -> int:
+        with sqlite3.connect(bench.directory / "experiment.db") as connection:
+            count = connection.execute("SELECT count(*) FROM output").fetchone()[0]
+        connection.close()
+        return int(count)
+
+    bench.begin(1000)
+    pending = bench.through(bench.result(1000), bench.result(1000, "pc2"))
+    assert stored() == 2
+    Archive(bench.directory, bench.store).append(pending)
+    assert stored() == 0
+
+
+def test_a_file_rewritten_by_an_editor_is_noticed_though_it_grew(bench: Any) -> None:
+    archive = Archive(bench.directory, bench.store)
+    bench.begin(1000)
+    archive.append(bench.through(bench.result(1000)))
+    path = bench.directory / "pc1" / "p.stdout"
+    path.write_bytes(b"note: " + path.read_bytes())
+    bench.begin(2000)
+    (warning,) = archive.append(bench.through(bench.result(2000)))
+    assert "was changed by another program" in warning
+    assert path.read_bytes().startswith(b"note: #ddcplay iteration=1000")
 
 
 def test_a_torn_first_block_is_written_again(bench: Any) -> None:

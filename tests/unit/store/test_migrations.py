@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +14,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+import ddcplay
 from ddcplay.errors import StoreError
 from ddcplay.store import migrations
 from ddcplay.store.dialect import database_url, open_engine
@@ -25,9 +28,8 @@ def _engine(path: Path) -> sa.Engine:
 
 def _schema_of(engine: sa.Engine) -> dict[str, str]:
     with engine.connect() as connection:
-        rows = connection.execute(
-            sa.text("SELECT name, sql FROM sqlite_master WHERE sql > '' AND name NOT LIKE 'alembic%'")
-        )
+        query = "SELECT name, sql FROM sqlite_master WHERE sql > '' AND name NOT LIKE 'alembic%'"
+        rows = connection.execute(sa.text(query))
         return {row.name: " ".join(sorted(row.sql.replace(",", " ").split())) for row in rows}
 
 
@@ -48,6 +50,24 @@ def test_the_head_that_is_compared_quickly_is_alembics(tmp_path: Path) -> None:
     config.set_main_option("script_location", str(Path(migrations.__file__).parent).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     assert ScriptDirectory.from_config(config).get_current_head() == HEAD
+
+
+def test_an_installation_in_a_directory_of_any_name_migrates(tmp_path: Path) -> None:
+    site = tmp_path / "50% of site packages"
+    shutil.copytree(
+        Path(ddcplay.__file__).parent, site / "ddcplay", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    code = (
+        "import sys; from pathlib import Path; from ddcplay.store.experiment_store import open_store;"
+        "open_store(Path(sys.argv[1]), 'exp', play='P', clock_now=1.0).close()"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+    command = [sys.executable, "-c", code, str(tmp_path / "exp")]
+    subprocess.run(command, check=True, env=environment, cwd=tmp_path)
+    engine = _engine(tmp_path / "exp" / "experiment.db")
+    with engine.connect() as connection:
+        require_head(connection, "exp")
+    engine.dispose()
 
 
 def test_two_that_open_at_once_migrate_once(tmp_path: Path) -> None:
