@@ -142,7 +142,7 @@ def prepare(playbooks: Sequence[str], options: Options) -> Prepared:
             )
             loaded = load_inventory_with_warnings(sources, playbook_dir=path.parent)
             inventory = loaded.inventory
-            warnings += [*loaded.warnings, *check_playbook(playbook)]
+            warnings += [*map(str, loaded.warnings), *check_playbook(playbook)]
             for written in playbook.plays:
                 play = _with_flags(written, options)
                 plan, hints = _plan(play, inventory, options)
@@ -199,7 +199,7 @@ def load_inventory(options: Options) -> tuple[Inventory, tuple[str, ...]]:
 
     settings = read_settings(options)
     loaded = load_inventory_with_warnings(_sources(settings, options), playbook_dir=settings.project_root)
-    return loaded.inventory, loaded.warnings
+    return loaded.inventory, tuple(map(str, loaded.warnings))
 
 
 def select(inventory: Inventory, pattern: str, options: Options) -> tuple[Host, ...]:
@@ -397,7 +397,7 @@ def _refuse_doubles(plays: Sequence[PreparedPlay]) -> None:
         first = seen.setdefault(item.plan.experiment.casefold(), item)
         if first is not item:
             raise UsageError(
-                f"experiment {item.plan.experiment!r} is run twice: by {first.play.place} and {item.play.place}",
+                f"experiment {item.plan.experiment!r} is run twice: {first.play.place} and {item.play.place}",
                 "give each play an `experiment:` of its own, or name its playbook once",
             )
 

@@ -1,4 +1,4 @@
-"""What `ddcplay ping --login` and `ddcplay probe` need beside the engine: a probe that only logs on, an observer."""
+"""What `ping --login` and `probe` need beside the engine: a probe that only logs on, and an observer."""
 
 from __future__ import annotations
 
@@ -22,10 +22,12 @@ class LoginProbe:
 
     def command_line(self, spec: ProbeSpec) -> str:
         """Return nothing: no process is started."""
+        del spec
         return ""
 
     def run(self, spec: ProbeSpec, connection: Connection, deadline: Deadline) -> ProbeOutput:
         """Report success; being here is the proof."""
+        del spec, connection, deadline
         return ProbeOutput()
 
 

@@ -34,6 +34,7 @@ class Job:
         tell: takes its news.
         ended: takes its result; the future is done.
         in_use: told when it waited that long.
+        wake: told when a place became free, so that somebody pumps.
     """
 
     make: Callable[[], Visit] = field(repr=False)
@@ -46,10 +47,11 @@ class Job:
     tell: Callable[[News], None] = field(repr=False)
     ended: Callable[[Future[VisitResult]], None] = field(repr=False)
     in_use: Callable[[], None] = field(repr=False)
+    wake: Callable[[], None] = field(repr=False)
 
 
 class Dispatcher:
-    """Starts jobs in order of arrival as soon as nothing stands in their way.
+    """Starts jobs in order of arrival, when pumped and nothing stands in their way.
 
     Args:
         executor: where visits run.
@@ -68,10 +70,9 @@ class Dispatcher:
         self._busy: set[Endpoint] = set()
         self._blocked_since: dict[Job, float] = {}
         self._in_flight: Counter[str] = Counter()
-        self._pumping = False
 
     def offer(self, job: Job) -> None:
-        """Queue a job; it starts in the next `pump`, here or when another job ends."""
+        """Queue a job; it starts in the next `pump`."""
         with self._lock:
             self._lanes.setdefault(job.lane, deque()).append(job)
 
@@ -149,14 +150,10 @@ class Dispatcher:
         with self._lock:
             self._busy.discard(job.endpoint)
             self._in_flight[job.lane] -= 1
-            pump_here = not self._pumping  # run inline, a job that ends inside a pump must not nest another
-            self._pumping = True
+            waiting = [queue[0] for queue in self._lanes.values()]
         job.ended(done)
-        if pump_here:
-            try:
-                self.pump()
-            finally:
-                self._pumping = False
+        for other in waiting:
+            other.wake()
 
 
 class _Ramp:

@@ -197,7 +197,7 @@ class CredentialGate:
         return recent and credential.in_a_row < REFUSALS_IN_A_ROW - 1
 
     def _ask_carefully(self, credential: _Credential) -> float | None:
-        """Let one login through; after refusals ask a host that accepted before, to tell whose fault it is."""
+        """Let one login through; after refusals ask a host that accepted before, to tell whose fault."""
         pause = self._patience(credential, REFUSALS_IN_A_ROW - credential.in_a_row)
         if pause != 0:
             return pause

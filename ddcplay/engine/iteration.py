@@ -129,8 +129,8 @@ class Iteration:
                 if self._services.stop.leave.is_set():
                     return False
                 self._pipeline.check()
-                self._keep_time()
                 self._inbox.carry_out(self._pump())
+                self._keep_time()
         finally:
             self._services.stop.unlisten(self._inbox.wake)
             self._withdraw()
@@ -200,6 +200,7 @@ class Iteration:
                 tell=lambda news: self._on_news(ticket, news),
                 ended=lambda done: self._inbox.post(lambda: self._on_end(ticket, done, is_canary=is_canary)),
                 in_use=lambda: self._inbox.post(lambda: self._on_host_in_use(ticket, is_canary=is_canary)),
+                wake=self._inbox.wake,
             )
         )
 
@@ -340,6 +341,6 @@ _CUT_HINTS = {
     Reason.TIMEOUT: "raise every, concurrency or ramp, or lower the probes' timeouts",
 }
 _SWEEP_HINTS = {
-    Reason.PORT_CLOSED: "the machine is on but WinRM does not answer: run Enable-PSRemoting, or open the port",
+    Reason.PORT_CLOSED: "the machine is on but WinRM is not: run Enable-PSRemoting there, or open the port",
     Reason.NO_NAME: "the name does not resolve: correct ansible_host or DNS",
 }

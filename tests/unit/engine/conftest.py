@@ -58,7 +58,9 @@ class ScriptedTransport:
         self.clock = clock
         self.hosts = hosts
 
-    def connect(self, target: Target, deadline: Deadline, open_ports: tuple[int, ...] = ()) -> ScriptedConnection:
+    def connect(
+        self, target: Target, deadline: Deadline, open_ports: tuple[int, ...] = ()
+    ) -> ScriptedConnection:
         host = self.hosts[target.host]
         host.connects += 1
         self.clock.sleep(host.takes_s)

@@ -261,9 +261,7 @@ def test_accounts_of_the_host_itself_are_its_own(target_of, user):
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(bad=st.sets(st.sampled_from(NAMES[:40])), mute=st.sets(st.sampled_from(NAMES[:40])))
-def test_every_host_gets_exactly_one_answer_and_nobody_waits_for_ever(
-    ledger, clock, target_of, bad, mute
-):
+def test_every_host_gets_exactly_one_answer_and_nobody_waits_for_ever(ledger, clock, target_of, bad, mute):
     gate = CredentialGate(ledger, lambda ref: ref.value, clock)
     password = f"{sorted(bad)}{sorted(mute)}"
     there = Fleet(gate, clock, target_of, refusing=bad, mute=mute)

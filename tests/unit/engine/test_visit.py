@@ -140,9 +140,7 @@ def test_only_what_was_not_accepted_is_sent_again_unless_exit_code_is_listed(go,
 
 def test_retry_delay_passes_between_tries(go, clock):
     failed = [ProbeOutput(reason=Reason.TRANSPORT)] * 2
-    result, _, _ = go(
-        probe(retries=2, retry_delay_s=7), script=lambda h: h.outputs.update(hostname=failed)
-    )
+    result, _, _ = go(probe(retries=2, retry_delay_s=7), script=lambda h: h.outputs.update(hostname=failed))
     assert result.attempts[0].elapsed_s == pytest.approx(14 + 0.4)
 
 
