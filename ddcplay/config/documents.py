@@ -29,6 +29,7 @@ from ddcplay.config.values import (
     Windows,
 )
 from ddcplay.config.words import WrongValueError, describe, nearest
+from ddcplay.model.inventory import SecretRef
 from ddcplay.model.playbook import PingMethod
 from ddcplay.model.result import Reason
 
@@ -93,6 +94,9 @@ def _environment(value: Any) -> Any:
                 f"{seen[name.upper()]!r} and {name!r} are one variable in Windows", "remove one", (name,)
             )
         seen[name.upper()] = name
+        if isinstance(item, SecretRef):
+            hint = "handing a secret to a probe is not yet supported"
+            raise WrongValueError(f"{name!r} is a secret", hint, (name,))
         if isinstance(item, bool) or not isinstance(item, str | int | float):
             raise WrongValueError(f"{name!r} must be text, not {describe(item)}", "put it in quotes", (name,))
         if "\0" in str(item):

@@ -12,6 +12,7 @@ from ddcplay.config.reading import Reading
 from ddcplay.config.words import LATER, LATER_VALUES, describe, nearest, unknown_key
 from ddcplay.config.yaml_marks import Loc, Marked
 from ddcplay.errors import Problem
+from ddcplay.model.inventory import SecretRef
 
 _EXPECTED = {
     "string_type": "text",
@@ -188,4 +189,6 @@ def _type_hint(kind: str, value: object) -> str:
         return "YAML 1.2 knows true and false alone; yes, no, on and off are text"
     if kind == "string_type" and isinstance(value, int | float):
         return "put it in quotes"
+    if isinstance(value, SecretRef):
+        return "handing a secret to a probe is not yet supported"
     return ""

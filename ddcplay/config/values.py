@@ -38,7 +38,7 @@ def is_template(value: object) -> bool:
     """Say whether a value holds text that has to be rendered; `!unsafe` text never has."""
     # Compared by type, for `Unsafe` and `Rendered` text is final.
     if type(value) is str:
-        return "{{" in value or "{%" in value
+        return "{{" in value or "{%" in value or "{#" in value
     if isinstance(value, Mapping):
         return any(is_template(part) for part in value.values())
     return isinstance(value, list) and any(is_template(part) for part in value)

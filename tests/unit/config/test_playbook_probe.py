@@ -75,7 +75,7 @@ def test_a_number_that_a_template_made_of_text_counts(tmp_path: Path) -> None:
             "'keep' must be one of always, on_failure, on_change, never",
         ),
         ('env: {A: "{{ x }}"}', {"env": {"A": ["x"]}}, "'env': 'A' must be text, not a list"),
-        ('env: {A: "{{ x }}"}', {"env": {"A": SecretRef("env", "X")}}, "'A' must be text, not a secret"),
+        ('env: {A: "{{ x }}"}', {"env": {"A": SecretRef("env", "X")}}, "'A' is a secret"),
         ('stdin: "{{ x }}"\n      codepage: 437', {"stdin": "€"}, "'stdin' holds '€', which code page 437"),
     ],
 )
