@@ -32,6 +32,7 @@ from ddcplay.templating.values import (
 )
 
 _RESULT = "ddcplay_result"
+_SECRET_SCHEMES = frozenset({"env", "file", "keyring", "cmd", "plain"})
 _NOWHERE = Place("")
 
 
@@ -104,7 +105,11 @@ class Scope(Mapping[str, object]):
         value = next(layer[name] for layer in self._layers if name in layer)
         if isinstance(value, SecretRef) and value.scheme == "template":
             return guarded(_secret(self._render_once(name, value.value)))
-        return guarded(self._render_once(name, value) if is_template(value) else value)
+        if is_template(value):
+            value = self._render_once(name, value)
+        # From `-e` or play vars a password comes as plain text; it is a secret all the same.
+        connection_secret = name.startswith("ansible_") and is_secret_name(name)
+        return guarded(_secret(value) if connection_secret else value)
 
     def _render_once(self, name: str, value: object) -> object:
         if name in self._busy:
@@ -121,8 +126,13 @@ class Scope(Mapping[str, object]):
 
 
 def _secret(value: object) -> object:
-    """Wrap what a secret variable's template gave; a reference stays one."""
-    return SecretRef("plain", str(value)) if isinstance(value, str | int | float) else value
+    """Wrap the text of a secret variable; a reference stays one."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return value
+    scheme, colon, rest = str(value).partition(":")
+    if colon and scheme in _SECRET_SCHEMES:
+        return SecretRef(scheme, rest)
+    return SecretRef("plain", str(value))
 
 
 class _Lookups(Context):

@@ -53,8 +53,8 @@ def win_quote(value: object) -> str:
     r"""Quote one argument of a cmd.exe command line.
 
     Plain words stay as they are; others stand in quotes, where cmd.exe takes all but `%` and `"` literally.
-    Those two stand outside behind a caret: `^%` is never followed by a variable's name, and `\^"` is a quote
-    for the program but none for cmd.exe, so the quotes cmd.exe counts stay balanced.
+    Those two stand outside behind a caret: between two `%` there is always a quote or a caret, so it is never
+    a variable's name, and `\^"` is a quote for the program but none for cmd.exe, which counts quotes.
 
     Args:
         value: text or number.

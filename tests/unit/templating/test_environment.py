@@ -234,6 +234,17 @@ def test_template_of_a_secret_is_rendered_into_a_reference() -> None:
     assert variables.value("ansible_password") == SecretRef("plain", "pre-2")
 
 
+@pytest.mark.parametrize(
+    ("text", "scheme"), [("hunter2!", "plain"), ("env:PW", "env"), ("{{ e }}:PW", "env")]
+)
+def test_password_given_as_text_is_a_secret_all_the_same(text: str, scheme: str) -> None:
+    variables = scope(ansible_password=text, e="env")
+    ref = variables.value("ansible_password")
+    assert isinstance(ref, SecretRef)
+    assert ref.scheme == scheme
+    assert "hunter2!" not in failure("net use {{ ansible_password }}", variables)
+
+
 def test_filters_quote_and_insist() -> None:
     variables = scope(p="C:\\Program Files\\x", n="O'Neil")
     assert render_value("{{ p | win_quote }}", variables) == '"C:\\Program Files\\x"'

@@ -99,6 +99,11 @@ def test_two_quoted_arguments_stay_two(first: str, second: str) -> None:
     assert split_arguments(read_cmd_line(expand_percent(line))) == [first, second]
 
 
+def test_pieces_side_by_side_do_not_make_a_variable_of_cmd() -> None:
+    line = "".join(map(win_quote, ["%", "PATH", "%"]))
+    assert split_arguments(read_cmd_line(expand_percent(line))) == ["%PATH%"]
+
+
 @given(st.text(alphabet=' &|<>()^%a"', max_size=20).filter(lambda text: '"' not in text))
 def test_win_quote_without_quotes_in_the_text_survives_a_pipe_which_cmd_reads_twice(text: str) -> None:
     once = read_cmd_line(expand_percent(win_quote(text)))
