@@ -22,8 +22,8 @@ MAX_LINE_BYTES = 6 * 1024
 _START = "powershell.exe -NoProfile -NonInteractive -Command"
 _FROM_STDIN = f'{_START} "Invoke-Expression ($input -join [char]10)"'
 _QUIET = "$ProgressPreference = 'SilentlyContinue'\n"
-_NOT_SAFE = frozenset('"%\r\n\0')
-"""Within double quotes cmd.exe leaves all but these alone."""
+_NOT_SAFE = frozenset('"%')
+"""Within double quotes cmd.exe leaves all printable characters but these alone."""
 
 
 class PowerShellProbe:
@@ -57,7 +57,9 @@ def _plan(spec: ProbeSpec) -> tuple[str, bytes | None]:
             f"probe {spec.name}: only `output: text` is supported", "pipe to ConvertTo-Json and use `parse`"
         )
     line = f'{_START} "{text}"'
-    if not _NOT_SAFE & set(text) and not text.endswith("\\") and len(line.encode()) <= MAX_LINE_BYTES:
+    # A backslash at the end would escape the closing quote.
+    plain = text.isprintable() and not _NOT_SAFE & set(text) and not text.endswith("\\")
+    if plain and len(line.encode()) <= MAX_LINE_BYTES:
         return line, None
     if spec.stdin is not None:
         raise UsageError(

@@ -101,7 +101,9 @@ def tls_fault(error: BaseException) -> TlsFaultError:
     found = _cause(error, ssl.SSLError)
     if isinstance(found, ssl.SSLCertVerificationError):
         what, hint = _CERTIFICATE.get(
-            found.verify_code, (one_line(found.verify_message or "the certificate is refused"), _DOCTOR)
+            # Both are missing when Windows or macOS judged the certificate instead of OpenSSL.
+            getattr(found, "verify_code", 0),
+            (one_line(getattr(found, "verify_message", "") or "the certificate is refused"), _DOCTOR),
         )
         return TlsFaultError("transport", f"TLS: {what}", hint)
     library = one_line(str(getattr(found, "reason", "") or "the handshake failed")).replace("_", " ").lower()

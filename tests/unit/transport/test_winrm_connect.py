@@ -171,8 +171,14 @@ def test_a_silent_port_is_no_answer_at_the_deadline(transport, budget, stopwatch
         for filler in fillers:
             filler.setblocking(False)
             filler.connect_ex(listener.getsockname())
-        target = Target("h", "127.0.0.1", port=listener.getsockname()[1], scheme="http", user="u",
-                        password=SecretRef("plain", "p"))
+        target = Target(
+            "h",
+            "127.0.0.1",
+            port=listener.getsockname()[1],
+            scheme="http",
+            user="u",
+            password=SecretRef("plain", "p"),
+        )
         elapsed = stopwatch()
         with pytest.raises(FaultError) as caught:
             transport.connect(target, budget(0.3))
@@ -205,8 +211,14 @@ def test_a_mute_tls_peer_is_left_at_the_deadline(transport, budget, stopwatch) -
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(5)
-        target = Target("h", "127.0.0.1", port=listener.getsockname()[1], scheme="https", user="u",
-                        password=SecretRef("plain", "p"))
+        target = Target(
+            "h",
+            "127.0.0.1",
+            port=listener.getsockname()[1],
+            scheme="https",
+            user="u",
+            password=SecretRef("plain", "p"),
+        )
         elapsed = stopwatch()
         with pytest.raises(FaultError) as caught:
             transport.connect(target, budget(0.3))
@@ -339,7 +351,9 @@ def test_a_damaged_sealed_answer_is_a_transport_fault(standin, connected, budget
     head = (
         b"--Encrypted Boundary\r\n\tContent-Type: application/HTTP-SPNEGO-session-encrypted\r\n"
         b"\tOriginalContent: type=application/soap+xml;charset=UTF-8;Length=4\r\n--Encrypted Boundary\r\n"
-        b"\tContent-Type: application/octet-stream\r\n\x10\x00\x00\x00" + b"x" * 20 + b"--Encrypted Boundary--\r\n"
+        b"\tContent-Type: application/octet-stream\r\n\x10\x00\x00\x00"
+        + b"x" * 20
+        + b"--Encrypted Boundary--\r\n"
     )
     for body in (head, b"--Encrypted Boundary\r\n", b"\x00" * 10, head[:150]):
         server = standin(script={"Receive": [say.http(200, body, kind, seal=False)]})
@@ -397,13 +411,15 @@ def test_a_fault_inside_a_200_is_a_fault(standin, connected, budget, say) -> Non
 
 
 def test_fault_messages_are_one_bounded_line(standin, connected, budget, say) -> None:
-    text = "evil\n\x1b[31m" .replace("\x1b", "&#x85;") + "long " * 500
+    text = "evil\n\x1b[31m".replace("\x1b", "&#x85;") + "long " * 500
     output = connected(standin(script={"Create": [say.fault(1, text=text)]})).run(Command("a"), budget(5))
     assert len(output.detail) <= 300
     assert output.detail.isprintable()
 
 
-def test_eight_connections_in_eight_threads_do_not_disturb_each_other(standin, transport, target_for, budget) -> None:
+def test_eight_connections_in_eight_threads_do_not_disturb_each_other(
+    standin, transport, target_for, budget
+) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     server = standin()

@@ -43,7 +43,9 @@ def test_basic_proves_the_password_with_identify(standin, connected, budget) -> 
 
 
 def test_operation_timeouts_on_receive_are_no_end(standin, connected, budget, say) -> None:
-    server = standin(script={"Receive": [*[say.fault(TIMED_OUT, "w:TimedOut")] * 3, say.output(b"x", done=7)]})
+    server = standin(
+        script={"Receive": [*[say.fault(TIMED_OUT, "w:TimedOut")] * 3, say.output(b"x", done=7)]}
+    )
     output = connected(server).run(Command("slow"), budget(5))
     assert (output.exit_code, output.stdout, output.reason) == (7, b"x", None)
 
@@ -133,7 +135,9 @@ def test_abort_from_another_thread_ends_the_wait(standin, connected, budget, say
 def test_bytes_of_a_stream_are_joined_before_anyone_decodes_them(standin, connected, budget, say) -> None:
     euro = "€".encode()
     server = standin(
-        script={"Receive": [say.output(euro[:1], b"e"), say.output(euro[1:2]), say.output(euro[2:], b"f", done=0)]}
+        script={
+            "Receive": [say.output(euro[:1], b"e"), say.output(euro[1:2]), say.output(euro[2:], b"f", done=0)]
+        }
     )
     output = connected(server).run(Command("x"), budget(5))
     assert (output.stdout.decode(), output.stderr) == ("€", b"ef")
@@ -150,9 +154,7 @@ def test_exit_codes_are_unsigned(standin, connected, budget, say, told, expected
 
 
 @pytest.mark.parametrize("told", ["", "many", "99999999999", "1_0", "٣"])
-def test_a_missing_or_absurd_exit_code_is_said_and_output_kept(
-    standin, connected, budget, say, told
-) -> None:
+def test_a_missing_or_absurd_exit_code_is_said_and_output_kept(standin, connected, budget, say, told) -> None:
     server = standin(script={"Receive": [say.output(b"kept", done=told)]})
     output = connected(server).run(Command("x"), budget(5))
     assert (output.exit_code, output.stdout, output.reason) == (None, b"kept", Reason.TRANSPORT)
@@ -302,7 +304,9 @@ def test_every_command_that_ended_has_one_signal_at_most(standin, connected, bud
 def test_operation_timeouts_shrink_with_the_deadline(standin, connected, budget) -> None:
     server = standin()
     connected(server).run(Command("a"), budget(3))
-    written = [float(found[1]) for call in server.calls if (found := re.search(r"PT([\d.]+)S</w:Op", call.text))]
+    written = [
+        float(found[1]) for call in server.calls if (found := re.search(r"PT([\d.]+)S</w:Op", call.text))
+    ]
     assert written
     assert all(0.5 <= seconds <= 3 for seconds in written)
 
