@@ -276,9 +276,9 @@ def _nested(console: Console, rest: str) -> Program:
 
 
 def _names_a_program(line: str) -> bool:
-    """Tell the one case in which cmd keeps the quotes: exactly two, no special characters, a blank inside."""
-    inside = line[1:].partition('"')
-    return line.count('"') == 2 and not set("&<>()@^|") & set(line) and " " in inside[0]
+    """Tell the one case in which cmd keeps the quotes: exactly two of them, and they enclose a program."""
+    inside = line[1:].partition('"')[0].lower()
+    return line.count('"') == 2 and not set("&<>()@^|") & set(line) and inside.endswith((".exe", ".com"))
 
 
 def _start(console: Console, rest: str) -> Program:

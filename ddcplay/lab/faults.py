@@ -61,6 +61,7 @@ Operation = Literal[
     "get",
     "enumerate",
     "pull",
+    "release",
 ]
 
 _KINDS = frozenset(get_args(FaultKind))

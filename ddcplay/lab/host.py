@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from ddcplay.lab import soap
 from ddcplay.lab.blueprint import LabHost
 from ddcplay.lab.faults import PlantedFaults
 from ddcplay.lab.machine import Machine
-from ddcplay.lab.shells import ShellTable
+from ddcplay.lab.shells import Shell, ShellTable
 
 
 @dataclass(slots=True)
@@ -48,6 +50,22 @@ class Counters:
         return dataclasses.asdict(self)
 
 
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sends a request: user in lower case without domain, and the address it came from."""
+
+    user: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Enumeration:
+    """What is left of an enumeration: whose it is, and the items not yet fetched."""
+
+    owner: str
+    items: list[str]
+
+
 class SimulatedHost:
     """One PC of the running lab.
 
@@ -66,12 +84,25 @@ class SimulatedHost:
         self.counters = Counters()
         self.shells = ShellTable()
         self.files: dict[str, bytes] = {}
-        self.endpoint = ("127.0.0.1", 0)
+        self.enumerations: dict[str, Enumeration] = {}
 
     @property
     def owner_name(self) -> str:
         """The account with its domain, as Windows writes it."""
         return f"{self.blueprint.domain}\\{self.blueprint.user}"
+
+    def describe_shell(self, shell: Shell) -> str:
+        """Return a shell's properties as rsp:Shell (MS-WSMV 2.2.4.37)."""
+        now = asyncio.get_running_loop().time()
+        return (
+            f'<rsp:Shell xmlns:rsp="{soap.RSP}"><rsp:ShellId>{shell.shell_id}</rsp:ShellId>'
+            f"<rsp:ResourceUri>{soap.CMD_SHELL}</rsp:ResourceUri>"
+            f"<rsp:Owner>{soap.text(self.owner_name)}</rsp:Owner><rsp:ClientIP>{shell.client_ip}</rsp:ClientIP>"
+            f"<rsp:IdleTimeOut>PT{shell.idle_s:.3f}S</rsp:IdleTimeOut><rsp:InputStreams>stdin</rsp:InputStreams>"
+            "<rsp:OutputStreams>stdout stderr</rsp:OutputStreams>"
+            f"<rsp:ShellRunTime>{_since(shell.created, now)}</rsp:ShellRunTime>"
+            f"<rsp:ShellInactivity>{_since(shell.touched, now)}</rsp:ShellInactivity></rsp:Shell>"
+        )
 
     def stats(self) -> dict[str, Any]:
         """Return the counters and the number of shells open now."""
@@ -80,3 +111,8 @@ class SimulatedHost:
     def reset_stats(self) -> None:
         """Start counting anew."""
         self.counters = Counters()
+
+
+def _since(start: float, now: float) -> str:
+    seconds = int(now - start)
+    return f"P{seconds // 86400}DT{seconds // 3600 % 24}H{seconds // 60 % 60}M{seconds % 60}S"

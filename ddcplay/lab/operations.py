@@ -8,13 +8,12 @@ import binascii
 import contextlib
 import dataclasses
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 from lxml import etree
 
-from ddcplay.lab import cmdline, refusals, soap
+from ddcplay.lab import cmdline, enumeration, refusals, soap
 from ddcplay.lab.faults import Fault
-from ddcplay.lab.host import SimulatedHost
+from ddcplay.lab.host import Caller, SimulatedHost
 from ddcplay.lab.program import Console, Program, Sleep, Write, base_environment, codec_of
 from ddcplay.lab.refusals import RefusedError
 from ddcplay.lab.shells import CTRL_C_EXIT, Command, Shell
@@ -27,14 +26,6 @@ _PIECE_COST = 5640
 _ENVELOPE_COST = 1300
 _KNOWN_DIRECTORIES = ("c:\\", "c:\\windows", "c:\\users", "c:\\temp", "c:\\program files", "c:\\programdata")
 _LINE_LIMIT = 8191
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who sends a request: user in lower case without domain, and the address it came from."""
-
-    user: str
-    address: str
 
 
 async def perform(host: SimulatedHost, operation: str, request: soap.Request, caller: Caller) -> bytes:
@@ -90,7 +81,7 @@ async def _create(host: SimulatedHost, request: soap.Request, caller: Caller) ->
         f"<x:ResourceCreated><a:Address>{soap.text(request.to)}</a:Address><a:ReferenceParameters>"
         f"<w:ResourceURI>{soap.CMD_SHELL}</w:ResourceURI><w:SelectorSet>"
         f'<w:Selector Name="ShellId">{shell.shell_id}</w:Selector></w:SelectorSet></a:ReferenceParameters>'
-        f"</x:ResourceCreated>{_properties(host, shell)}"
+        f"</x:ResourceCreated>{host.describe_shell(shell)}"
     )
     return soap.envelope("s a x w rsp p", f"{soap.X}/CreateResponse", request.message_id, body)
 
@@ -112,23 +103,6 @@ def _directory_exists(host: SimulatedHost, path: str) -> bool:
         for entry in _KNOWN_DIRECTORIES
     )
     return known or "%" in path or any(name.startswith(lowered + "\\") for name in host.files)
-
-
-def _properties(host: SimulatedHost, shell: Shell) -> str:
-    now = asyncio.get_running_loop().time()
-    return (
-        f'<rsp:Shell xmlns:rsp="{soap.RSP}"><rsp:ShellId>{shell.shell_id}</rsp:ShellId>'
-        f"<rsp:ResourceUri>{soap.CMD_SHELL}</rsp:ResourceUri><rsp:Owner>{soap.text(host.owner_name)}</rsp:Owner>"
-        f"<rsp:ClientIP>{shell.client_ip}</rsp:ClientIP><rsp:IdleTimeOut>PT{shell.idle_s:.3f}S</rsp:IdleTimeOut>"
-        "<rsp:InputStreams>stdin</rsp:InputStreams><rsp:OutputStreams>stdout stderr</rsp:OutputStreams>"
-        f"<rsp:ShellRunTime>{_since(shell.created, now)}</rsp:ShellRunTime>"
-        f"<rsp:ShellInactivity>{_since(shell.touched, now)}</rsp:ShellInactivity></rsp:Shell>"
-    )
-
-
-def _since(start: float, now: float) -> str:
-    seconds = int(now - start)
-    return f"P{seconds // 86400}DT{seconds // 3600 % 24}H{seconds // 60 % 60}M{seconds % 60}S"
 
 
 @contextlib.contextmanager
@@ -306,7 +280,7 @@ async def _delete(host: SimulatedHost, request: soap.Request, caller: Caller) ->
 async def _get(host: SimulatedHost, request: soap.Request, caller: Caller) -> bytes:
     with _using(host, request, caller) as shell:
         return soap.envelope(
-            "s a x w p", f"{soap.X}/GetResponse", request.message_id, _properties(host, shell)
+            "s a x w p", f"{soap.X}/GetResponse", request.message_id, host.describe_shell(shell)
         )
 
 
@@ -327,7 +301,6 @@ _ACTIONS = {
     f"{soap.N}/Pull": "pull",
     f"{soap.N}/Release": "release",
 }
-# Enumerate, Pull and Release (WMI) get their handlers here.
 _HANDLERS: dict[str, _Handler] = {
     "create": _create,
     "command": _command,
@@ -336,4 +309,7 @@ _HANDLERS: dict[str, _Handler] = {
     "signal": _signal,
     "delete": _delete,
     "get": _get,
+    "enumerate": enumeration.enumerate_,
+    "pull": enumeration.pull,
+    "release": enumeration.release,
 }

@@ -163,6 +163,18 @@ COMMAND_QUOTA = Refusal(
     "The WS-Management service cannot process the request. The maximum number of {} concurrent commands per "
     "shell has been exceeded. Retry the request later or raise the quota. ",
 )
+BAD_FILTER = Refusal(
+    2150858778,
+    "n:CannotProcessFilter",
+    "The WS-Management service cannot process the request. The WS-Enumeration filter is not valid. ",
+    action=f"{soap.N}/fault",
+)
+NO_CONTEXT = Refusal(
+    2150858884,
+    "n:InvalidEnumerationContext",
+    "The WS-Management service cannot process the request. The enumeration context is not valid. ",
+    action=f"{soap.N}/fault",
+)
 ACCESS_DENIED = Refusal(5, "w:AccessDenied", "Access is denied. ")
 PIPE_ENDED = Refusal(109, "w:InternalError", "The pipe has been ended. ", receiver=True, plugin=True)
 NO_PROGRAM = Refusal(

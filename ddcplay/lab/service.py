@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ddcplay.lab import operations, refusals, sealed, soap
 from ddcplay.lab.faults import FaultKind
-from ddcplay.lab.host import SimulatedHost
+from ddcplay.lab.host import Caller, SimulatedHost
 from ddcplay.lab.http import SOAP_TYPE, HttpAnswer, HttpConnection, HttpRequest
 from ddcplay.lab.login import MUTUAL, REFUSED, Login, UserFile, Verdict
 from ddcplay.lab.refusals import RefusedError
@@ -209,7 +209,7 @@ class WinRmService:
     ) -> tuple[int, bytes]:
         try:
             self._refuse_if_planted(operation)
-            caller = operations.Caller(opened.user, connection.peer)
+            caller = Caller(opened.user, connection.peer)
             return 200, await operations.perform(self._host, operation, parsed, caller)
         except RefusedError as error:
             return 500, error.refusal.envelope(parsed.message_id, self._host.machine.computer_name)
