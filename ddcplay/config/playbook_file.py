@@ -202,6 +202,9 @@ def find_playbook(name: str, project_root: Path, cwd: Path) -> Path:
         project_root: looked in after `cwd`.
         cwd: where the user stands.
 
+    Returns:
+        The path as one would type it: relative below the current directory, else absolute.
+
     Raises:
         UsageError: nothing found, with what was looked at and near names.
     """
@@ -211,7 +214,7 @@ def find_playbook(name: str, project_root: Path, cwd: Path) -> Path:
     )
     found = next((path for path in candidates if name and is_file(path)), None)
     if found is not None:
-        return found
+        return _as_typed(found, cwd)
     known = {path.stem for folder in folders for end in ("yml", "yaml") for path in folder.glob(f"*.{end}")}
     close = nearest(Path(name).stem, known)
     looked = ", ".join(str(folder) for folder in folders)
@@ -219,3 +222,8 @@ def find_playbook(name: str, project_root: Path, cwd: Path) -> Path:
     raise UsageError(
         f"there is no playbook {name!r}", f"{near}looked for {name}, {name}.yml and {name}.yaml in {looked}"
     )
+
+
+def _as_typed(path: Path, cwd: Path) -> Path:
+    """Shorten a path for messages, where the short form still opens the file."""
+    return path.relative_to(cwd) if cwd == Path.cwd() and path.is_relative_to(cwd) else path

@@ -164,6 +164,8 @@ def _wording(kind: str, item: Mapping[str, Any], way: Loc, level: Level) -> tupl
     if kind in _BOUNDS:
         bound, words = _BOUNDS[kind]
         return f"{label} must be {words} {context[bound]}, not {shown}", ""
+    if kind == "string_too_long":
+        return f"{label} is longer than {context['max_length']} characters", "shorten it"
     if kind in _EMPTY:
         return f"{label} is empty", "write a value or remove the key"
     if kind == "literal_error":

@@ -222,3 +222,12 @@ def test_a_playbook_that_is_not_found_names_what_was_looked_at_and_the_nearest(
 def test_a_name_that_no_file_can_have_is_not_found(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match="there is no playbook"):
         find_playbook(name, tmp_path, tmp_path)
+
+
+def test_a_playbook_below_the_current_directory_is_named_as_one_types_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "playbooks").mkdir()
+    (tmp_path / "playbooks" / "labs.yml").touch()
+    monkeypatch.chdir(tmp_path)
+    assert find_playbook("labs", tmp_path, tmp_path) == Path("playbooks/labs.yml")
