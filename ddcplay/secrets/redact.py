@@ -10,7 +10,7 @@ import base64
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from urllib.parse import quote, quote_plus
 from xml.sax.saxutils import escape, quoteattr
 
@@ -19,6 +19,7 @@ MASK = "********"
 MIN_LENGTH = 6
 """Shorter secrets are not looked for: they would blank out ordinary words."""
 
+_FEW = 60  # up to here asking for each form is quicker than cutting the text into pieces
 _XML_QUOTES: tuple[dict[str, str], ...] = (
     {},
     {'"': "&quot;"},
@@ -30,41 +31,66 @@ _XML_BREAKS = {"\n": "&#10;", "\r": "&#13;", "\t": "&#9;"}
 _LOG_RECORD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
+class _Forms:
+    """All forms of all secrets, longest first, and where each begins: a fleet may have a secret per host."""
+
+    __slots__ = ("begins", "ordered")
+
+    def __init__(self, forms: Iterable[str]) -> None:
+        self.ordered = sorted(forms, key=lambda form: (-len(form), form))
+        self.begins: dict[str, list[str]] = {}
+        for form in self.ordered:
+            self.begins.setdefault(form[:MIN_LENGTH], []).append(form)
+
+    def in_text(self, text: str) -> list[str]:
+        """Return the forms that may be in a text, longest first."""
+        if len(self.ordered) <= _FEW:
+            return [form for form in self.ordered if form in text]
+        parts = {text[start : start + MIN_LENGTH] for start in range(len(text) - MIN_LENGTH + 1)}
+        found = {form for part in parts & self.begins.keys() for form in self.begins[part]}
+        return sorted(found, key=lambda form: (-len(form), form))
+
+
 class Redactor:
     """Replaces every secret it was told, in every form it usually travels in, by `********`.
 
-    Thread-safe: readers see one immutable tuple, which writers replace.
+    Thread-safe: readers see one table that is never changed, writers have the next reader make a new one.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known: frozenset[str] = frozenset()
-        self._forms: tuple[str, ...] = ()
-        self._raw_forms: tuple[bytes, ...] = ()
+        self._known: set[str] = set()
+        self._collected: set[str] = set()
+        self._table: _Forms | None = _Forms(())
 
     def add(self, secret: str) -> None:
         """Look for this secret from now on; one shorter than 6 characters is ignored."""
         if len(secret) < MIN_LENGTH or secret in self._known:
             return
+        forms = {form for form in _forms(secret) if len(form) >= MIN_LENGTH}
         with self._lock:
-            self._known |= {secret}
-            forms = {form for form in _forms(secret) if len(form) >= MIN_LENGTH}
-            self._forms = tuple(sorted({*self._forms, *forms}, key=lambda form: (-len(form), form)))
-            self._raw_forms = tuple(form.encode("utf-8", "surrogatepass") for form in self._forms)
+            self._collected |= forms
+            self._known.add(secret)
+            self._table = None
+
+    def _current(self) -> _Forms:
+        table = self._table
+        if table is None:
+            with self._lock:
+                table = self._table = self._table or _Forms(self._collected)
+        return table
 
     def text(self, text: str) -> str:
         """Return `text` with every known secret replaced."""
-        for form in self._forms:
-            if form in text:
-                text = text.replace(form, MASK)
+        for form in self._current().in_text(text):
+            text = text.replace(form, MASK)
         return text
 
     def raw(self, data: bytes) -> bytes:
         """Return `data` with every known secret (as UTF-8) replaced."""
-        for form in self._raw_forms:
-            if form in data:
-                data = data.replace(form, MASK.encode())
-        return data
+        text = data.decode("utf-8", "surrogateescape")
+        told = self.text(text)
+        return data if told is text else told.encode("utf-8", "surrogateescape")
 
     def value(self, value: object) -> object:
         """Return a value with every known secret replaced in its texts, keys included.
@@ -72,7 +98,7 @@ class Redactor:
         Args:
             value: text, bytes, or nested mappings, lists, tuples and sets; anything else stays as it is.
         """
-        if not self._forms:
+        if not self._known:
             return value
         if isinstance(value, str):
             return self.text(value)

@@ -128,6 +128,25 @@ def test_many_threads_may_add_and_redact() -> None:
     assert all(known.text(f"<secret-{n}-{i}>") == f"<{MASK}>" for n in range(8) for i in range(20))
 
 
+@given(st.lists(SECRETS, min_size=1, max_size=12, unique=True), st.data())
+def test_secret_among_many_is_found_as_among_few(secrets: list[str], data: st.DataObject) -> None:
+    secret = data.draw(st.sampled_from(secrets))
+    assert secret not in redactor(*secrets).text(f"before {secret} after")
+
+
+def test_secret_is_found_in_bytes_that_are_no_text() -> None:
+    assert redactor("hunter2!").raw(b"\xff\x00hunter2!\xfe") == b"\xff\x00********\xfe"
+
+
+def test_secret_of_each_of_a_thousand_hosts_is_found_quickly() -> None:
+    started = time.process_time()
+    known = redactor(*(f"password-{number:04}" for number in range(1000)))
+    assert known.text("login with password-0777 refused") == f"login with {MASK} refused"
+    for _ in range(100):
+        known.text("2026-11-22 pc042 usage: ok in 0.412 s " * 3)
+    assert time.process_time() - started < 2
+
+
 def test_line_without_a_secret_costs_little_with_a_hundred_secrets() -> None:
     known = redactor(*(f"password-{number}-{'x' * 10}" for number in range(100)))
     started = time.process_time()
