@@ -187,18 +187,19 @@ def _periodic(
 def _out_of_blackout(
     schedule: Schedule, zone: ZoneInfo, start: float, grid: _Grid | None, missed: int
 ) -> Slot:
-    """Move `start` to the end of the windows it falls into, and on to the grid again when there is one."""
-    limit = start + _SEARCH_DAYS * _DAY_S + (0 if grid is None else grid.every_s * 14)
-    wanted = start = start if grid is None else _next_on_grid(zone, grid, start)
-    while start <= limit:
-        free = _blackout_end(schedule.blackout, zone, start)
-        if free == start:
-            return Slot(start, missed, waits_for_blackout=start > wanted)
-        start = free if grid is None else _next_on_grid(zone, grid, free)
-    raise UsageError(
-        "the blackout windows leave no time at which an iteration could start",
-        hint="shorten a window of `blackout`, or name the weekdays on which it applies",
-    )
+    """Move `start` on to the grid when there is one, then to the end of the windows it falls into.
+
+    What waited for a window starts at its end, grid or not: a daily start at midnight inside of a nightly
+    window would otherwise never come. The start after that is on the grid again.
+    """
+    wanted = start if grid is None else _next_on_grid(zone, grid, start)
+    free = _blackout_end(schedule.blackout, zone, wanted)
+    if free > wanted + _SEARCH_DAYS * _DAY_S:
+        raise UsageError(
+            "the blackout windows leave no time at which an iteration could start",
+            hint="shorten a window of `blackout`, or name the weekdays on which it applies",
+        )
+    return Slot(free, missed, waits_for_blackout=free > wanted)
 
 
 def _blackout_end(windows: tuple[Blackout, ...], zone: ZoneInfo, start: float) -> float:

@@ -199,10 +199,19 @@ def test_windows_that_touch_are_one() -> None:
     assert slot_after(schedule, START + 5) == Slot(START + 200 * 60, 0, waits_for_blackout=True)
 
 
-def test_aligned_start_after_a_blackout_is_a_multiple_again() -> None:
+def test_aligned_start_that_waited_for_a_blackout_goes_back_to_the_multiples() -> None:
     schedule = Schedule(every_s=3600, align=True, blackout=(Blackout(50, 130),))
     slot = slot_after(schedule, START + 70, started=START, ended=START + 60)
-    assert slot == Slot(START + 3 * 3600, 0, waits_for_blackout=True)
+    waited = START + 130 * 60
+    assert slot == Slot(waited, 0, waits_for_blackout=True)
+    after = slot_after(schedule, waited + 70, started=waited, ended=waited + 60)
+    assert after == Slot(START + 3 * 3600, 0, waits_for_blackout=False)
+
+
+def test_a_daily_start_inside_a_nightly_window_comes_at_its_end() -> None:
+    schedule = Schedule(every_s=DAY, align=True, blackout=(Blackout(22 * 60, 6 * 60),))
+    slot = slot_after(schedule, START + 5)
+    assert slot == Slot(START + DAY + 6 * 3600, 0, waits_for_blackout=True)
 
 
 def test_blackout_through_the_change_to_summer_time_ends_at_its_wall_clock_end() -> None:
@@ -295,7 +304,7 @@ def test_slots_are_never_early_never_in_a_window_and_on_the_grid(
     here = datetime.fromtimestamp(slot.starts_at, ZoneInfo(zone))
     # A window's end is exact to the microsecond of a datetime; an instant before it would show as 59.999999.
     assert not any(in_window(window, here + timedelta(microseconds=1)) for window in blackout)
-    if align and every < DAY:
+    if align and every < DAY and not slot.waits_for_blackout:
         second = here.hour * 3600 + here.minute * 60 + here.second + here.microsecond / 1e6
         assert min(second % every, every - second % every, DAY - second) < 1e-3
 
