@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -19,11 +18,10 @@ def read_settings(directory: Path | None, data_dir: Path | None) -> Settings:
         ConfigError: the settings are wrong.
         UsageError: `-C` names no directory.
     """
-    from ddcplay.config.settings import load_settings  # noqa: PLC0415 - commands import what they need
+    from ddcplay import app  # noqa: PLC0415 - commands import what they need
+    from ddcplay.cli.arguments import make_options  # noqa: PLC0415 - same
 
-    overrides: dict[str, object] = {"project_root": str(directory) if directory else None}
-    overrides["data_dir"] = str(data_dir.absolute()) if data_dir else None
-    return load_settings(Path.cwd(), os.environ, overrides)
+    return app.read_settings(make_options(directory=directory, data_dir=data_dir))
 
 
 def experiment_directories(data_dir: Path) -> dict[str, Path]:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 Playbooks = Annotated[
     list[str],
-    typer.Argument(metavar="PLAYBOOK…", help="Files; also found under playbooks/, .yml may be left out."),
+    typer.Argument(metavar="PLAYBOOK...", help="Files; also found under playbooks/, .yml may be left out."),
 ]
 PatternArgument = Annotated[
     str, typer.Argument(metavar="PATTERN", help="Hosts, as in Ansible: labs:!maintenance.")
@@ -51,9 +51,9 @@ def plan_command(
     directory: Directory = None,
     verbose: Verbose = 0,
 ) -> None:
-    """Show what a run would do: every probe per host, word for word as the target will log it.
+    """Show what a run would do.
 
-    Nothing is sent and no secret is needed.
+    Every probe per host, word for word as the target will log it. Nothing is sent, no secret is needed.
     """
     from ddcplay import app  # noqa: PLC0415 - commands import what they need when they run
     from ddcplay.ui.plan_view import plan_fields, print_plan  # noqa: PLC0415 - same
@@ -86,8 +86,9 @@ def check_command(
     directory: Directory = None,
     verbose: Verbose = 0,
 ) -> None:
-    """Read playbooks and inventory and render every probe for every host; nothing is contacted.
+    """Look for mistakes in playbooks and inventory.
 
+    Renders every probe for every host; nothing is contacted.
     Exit code 0 when all is well (warnings are told), 2 when something is wrong.
     """
     from ddcplay import app  # noqa: PLC0415 - as above
@@ -120,7 +121,10 @@ def ping_command(
     directory: Directory = None,
     verbose: Verbose = 0,
 ) -> int:
-    """Sweep hosts: who is on, and whose WinRM port answers. Exit code 4 when no host answered."""
+    """Sweep hosts: who is on, who answers.
+
+    Tells which machines are on and whose WinRM port is open. Exit code 4 when no host answered.
+    """
     from ddcplay import app  # noqa: PLC0415 - as above
     from ddcplay.ui.json_lines import dump_line  # noqa: PLC0415 - as above
     from ddcplay.ui.sweep_view import ping_fields, print_ping  # noqa: PLC0415 - as above
@@ -164,9 +168,9 @@ def probe_command(
     directory: Directory = None,
     verbose: Verbose = 0,
 ) -> int:
-    """Run one command or script once, now, and show equal answers together.
+    """Run one command or script, now.
 
-    Nothing is archived without --save.
+    Equal answers are shown together, with the hosts that gave them. Nothing is archived without --save.
     """
     from ddcplay import app  # noqa: PLC0415 - as above
     from ddcplay.cli.run import watching  # noqa: PLC0415 - as above
@@ -201,7 +205,7 @@ def probe_command(
 
 def inventory_program() -> typer.Typer:
     """Return `ddcplay inventory` with its commands."""
-    program = typer.Typer(help="Look at the inventory as ddcplay reads it.", no_args_is_help=True)
+    program = typer.Typer(help="Look at the inventory.", no_args_is_help=True)
     program.command("list")(_inventory_list)
     program.command("host")(_inventory_host)
     program.command("graph")(_inventory_graph)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ddcplay.lab.fleet import LabConfig, LabHost, RunningLab
 
 _DEMO_ITERATIONS = 3
-_DEMO_EVERY_S = 3.0
+_DEMO_EVERY_S = 8.0
 _DEMO_OFF_SHARE = 0.35
 _PLAYBOOK = "labs.yml"
 
@@ -39,9 +39,10 @@ def demo_command(
     rooms: Annotated[int, typer.Option("--rooms", min=1, max=200, help="Over how many rooms.")] = 11,
     verbose: Verbose = 0,
 ) -> int:
-    """Start a simulated school and collect from it three times, in under a minute.
+    """See it work on a simulated school.
 
-    A third of its PCs is off and two are in trouble, as in a real school. Nothing leaves this machine.
+    Starts the school and collects from it three times, in under a minute. A third of its
+    PCs is off and two are in trouble, as in a real school. Nothing leaves this machine.
     """
     from ddcplay import app  # noqa: PLC0415 - commands import what they need when they run
     from ddcplay.cli.run import watching  # noqa: PLC0415 - same
@@ -72,7 +73,7 @@ def demo_command(
 
 def lab_program() -> typer.Typer:
     """Return `ddcplay lab` with its commands."""
-    program = typer.Typer(help="A simulated fleet of Windows PCs on this machine.", no_args_is_help=True)
+    program = typer.Typer(help="A simulated fleet on this machine.", no_args_is_help=True)
     program.callback()(_lab)  # without it a single command would take the group's place
     program.command("up")(_lab_up)
     return program
@@ -92,7 +93,10 @@ def _lab_up(
     directory: LabDirectory = None,
     verbose: Verbose = 0,  # noqa: ARG001 - read by `guarded`
 ) -> None:
-    """Leave a simulated fleet running until Ctrl-C, for trying ddcplay from another terminal."""
+    """Start one and leave it running.
+
+    For trying ddcplay from another terminal, until Ctrl-C.
+    """
     from ddcplay.cli.signals import InFlight, SignalWatch  # noqa: PLC0415 - as above
     from ddcplay.engine.stop import StopRequest  # noqa: PLC0415 - as above
     from ddcplay.lab.fleet import start_lab  # noqa: PLC0415 - as above
@@ -214,10 +218,11 @@ def _show_outcome(outcome: RunOutcome) -> None:
     from ddcplay.ui.trace_view import print_trace  # noqa: PLC0415 - as above
 
     console = out_console()
-    print_run_summary(console, outcome.last, outcome.directories)
     for directory in outcome.directories.values():
         for file in trace_files(directory, None):
             print_trace(console, file)
+    console.print()
+    print_run_summary(console, outcome.last, outcome.directories)
 
 
 def _show_next_steps(project: Project) -> None:

@@ -19,8 +19,9 @@ def status_command(
     directory: Directory = None,
     verbose: Verbose = 0,  # noqa: ARG001 - read by `guarded`
 ) -> int:
-    """Show the experiments of the data directory: running now, last iteration, last error.
+    """Show experiments and how they fare.
 
+    Running now, last iteration, last error, of every experiment of the data directory.
     Exit code 1 when an experiment cannot be read.
     """
     from ddcplay.cli.experiments import experiment_directories, read_settings  # noqa: PLC0415 - late, for a quick start

@@ -9,11 +9,14 @@ import typer
 from ddcplay import __version__
 from ddcplay.cli import inspect, lab, operate, results, run
 
-_HELP = """
+_HELP = """\
+
 Collect data from fleets of Windows PCs that come and go, over WinRM.
 
-A playbook says what to ask (probes), whom (an Ansible pattern) and how often. Start with:
+A playbook says what to ask (probes), whom (an Ansible pattern) and how often.
 
+\b
+Start with:
   ddcplay demo                    a simulated fleet, no Windows PC needed
   ddcplay check labs.yml          is the playbook right?
   ddcplay run labs.yml            run it
@@ -26,7 +29,7 @@ def build_program() -> typer.Typer:
         name="ddcplay",
         help=_HELP,
         no_args_is_help=True,
-        # Tracebacks are ours to show or hide (cli/guard.py): typer's would print local variables, secrets too.
+        # Tracebacks are ours (cli/guard.py): typer's would print local variables, secrets among them.
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]},
@@ -54,7 +57,7 @@ def _print_version(wanted: bool) -> None:
 def _program(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version."),
     ] = False,
 ) -> None:
     """Take the options that stand before a command."""

@@ -18,7 +18,7 @@ from ddcplay.cli.guard import guarded
 def trace_command(
     experiment: Annotated[
         str | None,
-        typer.Argument(metavar="[EXPERIMENT]", help="Experiment or playbook (default: the only one)."),
+        typer.Argument(metavar="EXPERIMENT", help="Experiment or playbook (default: the only one)."),
     ] = None,
     probe: Annotated[str | None, typer.Option("--probe", help="Only this probe's trace.")] = None,
     last: Annotated[
@@ -29,7 +29,7 @@ def trace_command(
     directory: Directory = None,
     verbose: Verbose = 0,  # noqa: ARG001 - read by `guarded`
 ) -> None:
-    """Print trace lines: one per iteration and probe.
+    """Print trace lines, one per iteration.
 
     \b
     ITERATION|ok|failed|unavailable|PCT|ELAPSED|ok names|failed names|unavailable names|skipped names

@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 def run_command(
     playbooks: Annotated[
         list[str],
-        typer.Argument(metavar="PLAYBOOK…", help="Files; also found under playbooks/, .yml may be left out."),
+        typer.Argument(
+            metavar="PLAYBOOK...", help="Files; also found under playbooks/, .yml may be left out."
+        ),
     ],
     *,
     inventory: InventoryPaths = None,
@@ -69,7 +71,9 @@ def run_command(
     directory: Directory = None,
     verbose: Verbose = 0,
 ) -> int:
-    """Run playbooks: sweep, visit, collect, again and again as their schedules say.
+    """Run playbooks.
+
+    Sweeps the hosts, visits those that answer, collects, again and again as the schedules say.
 
     \b
     Exit codes: 0 fine, 1 environment broken, 2 wrong call or file, 3 failed attempts,

@@ -7,6 +7,7 @@ something changed. A terminal that stands still (Ctrl-S) therefore never holds u
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -152,14 +153,21 @@ def _title(play: PlayState, now: float, width: int) -> Text:
     if play.iteration is None:
         return title.append("  waiting for its first iteration", style="dim")
     title.append(f"  iteration {play.number}", style="bold cyan")
-    title.append(f" · id {play.iteration} · started {_clock_time(play.started_at)}", style="dim")
+    # What matters most stands first: a narrow screen cuts the end.
     if play.ended:
         title.append(f" · ended: {safe_text(play.ended)}", style="bold")
     elif play.next_at is not None:
-        title.append(f" · next in {format_duration(max(0.0, play.next_at - now))}", style="bold")
+        title.append(f" · next in {_countdown(play.next_at - now)}", style="bold")
     elif play.closed is None and width >= _NARROW:
-        title.append(f" · running for {format_duration(max(0.0, now - play.started_at))}", style="dim")
+        title.append(f" · running for {_countdown(now - play.started_at)}")
+    title.append(f" · started {_clock_time(play.started_at)} · id {play.iteration}", style="dim")
     return title
+
+
+def _countdown(seconds: float) -> str:
+    """Write seconds for something that moves: tenths would only flicker."""
+    whole = max(0, math.ceil(seconds))
+    return f"{whole}s" if whole < 60 else format_duration(whole)
 
 
 def _clock_time(unix_s: float) -> str:
@@ -226,7 +234,7 @@ def _bar(play: PlayState, now: float, width: int) -> RenderableType:
         words.append(f"  {play.rate(now):.1f}/s")
         left = play.eta_s(now)
         if left is not None and play.done < play.pairs:
-            words.append(f"  {format_duration(round(left))} left")
+            words.append(f"  {_countdown(left)} left")
     bar_width = max(8, min(40, width - len(words.plain) - 4))
     line = Table.grid(padding=(0, 2, 0, 0))
     line.add_row(ProgressBar(total=max(1, play.pairs), completed=play.done, width=bar_width), words)

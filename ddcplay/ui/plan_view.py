@@ -48,7 +48,7 @@ def print_plan(
 
 
 def equal_plans(plan: Plan) -> list[tuple[HostPlan, ...]]:
-    """Group hosts that differ in name and address only, in inventory order."""
+    """Group hosts that differ in name, address and port only, in inventory order."""
     blocks: dict[str, list[HostPlan]] = {}
     for host in plan.hosts:
         key = repr((host.probes, host.skips, _target_words(host.target)))
@@ -106,17 +106,30 @@ def _print_block(
 
 
 def _addresses(hosts: tuple[HostPlan, ...], *, full: bool) -> str:
-    different = [f"{host.host}={host.target.address}" for host in hosts if host.target.address != host.host]
+    several_ports = len({host.target.ports() for host in hosts}) > 1
+    different = [
+        f"{host.host}={_endpoint(host.target, with_port=several_ports)}"
+        for host in hosts
+        if several_ports or host.target.address != host.host
+    ]
     if not different:
-        return ""
+        return _ports(hosts[0].target)
     shown = different if full else different[:_ADDRESSES_SHOWN]
     more = f" … {len(different) - len(shown)} more" if len(shown) < len(different) else ""
-    return f"at {' '.join(shown)}{more} · "
+    ports = "" if several_ports else _ports(hosts[0].target)
+    return f"at {' '.join(shown)}{more} · {ports}"
+
+
+def _endpoint(target: Target, *, with_port: bool) -> str:
+    return f"{target.address}:{'/'.join(map(str, target.ports()))}" if with_port else target.address
+
+
+def _ports(target: Target) -> str:
+    return f"port {'/'.join(map(str, target.ports()))} · "
 
 
 def _target_words(target: Target) -> str:
-    ports = "/".join(map(str, target.ports()))
-    words = [f"{target.connection} port {ports}"]
+    words = [target.connection]
     if target.scheme:
         words.append(target.scheme)
     words.append(f"user {target.user}" if target.user else "user of this session")

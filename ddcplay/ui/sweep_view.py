@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -13,6 +14,8 @@ from ddcplay.ui.tables import folded, table
 from ddcplay.ui.words import plural
 
 _STYLES = {"up": "green", "port_closed": "bold yellow", "no_name": "bold red", "no_answer": "dim"}
+_PORTS_SHOWN = 3
+_NUMBER = re.compile(r"[0-9]+")
 _ORDER = ("up", "port_closed", "no_name", "no_answer")
 
 
@@ -43,29 +46,37 @@ def print_ping(console: Console, rows: Sequence[PingRow], *, login: bool, full: 
     """
     groups: dict[tuple[str, ...], list[PingRow]] = {}
     for row in rows:
-        key = (row.host,) if full else ()
-        ports = ",".join(map(str, row.answer.open_ports))
-        # Most machines of a night are off, each with its own milliseconds: that is no news.
-        telling = full or str(row.answer.state) in {"port_closed", "no_name"}
-        detail = row.detail or (row.answer.detail if telling else "")
-        groups.setdefault((str(row.answer.state), ports, row.login, detail, *key), []).append(row)
+        # Numbers in a detail (ports, milliseconds) do not make it another answer.
+        key = (str(row.answer.state), row.login, _NUMBER.sub("#", _detail(row, full=full)))
+        groups.setdefault((*key, row.host) if full else key, []).append(row)
     heads = ("state", "ports", *(("login",) if login else ()), "count", "hosts", "detail")
     shown = table(*heads, right=("count",))
-    for (state, ports, logged_on, detail, *_), members in sorted(
-        groups.items(), key=lambda item: (_rank(item[0][0]), -len(item[1]))
-    ):
-        words = " ".join(filter(None, (detail, safe_values(members[0].facts) if full else "")))
-        cells = [
-            Text(state, style=_STYLES.get(state, "")),
-            Text(ports or "-"),
-            *([Text(safe_text(logged_on or "-"))] if login else []),
-            Text(str(len(members))),
-            Text(folded([row.host for row in members], None if full else 12)),
-            Text(safe_text(words, limit=200)),
-        ]
-        shown.add_row(*cells)
+    for members in sorted(groups.values(), key=lambda each: (_rank(str(each[0].answer.state)), -len(each))):
+        shown.add_row(*_cells(members, login=login, full=full))
     console.print(shown)
     console.print(_counts(rows))
+
+
+def _cells(members: Sequence[PingRow], *, login: bool, full: bool) -> list[Text]:
+    first = members[0]
+    state = str(first.answer.state)
+    ports = sorted({port for row in members for port in row.answer.open_ports})
+    more = ",…" if len(ports) > _PORTS_SHOWN else ""
+    words = " ".join(filter(None, (_detail(first, full=full), safe_values(first.facts) if full else "")))
+    return [
+        Text(state, style=_STYLES.get(state, "")),
+        Text(",".join(map(str, ports[:_PORTS_SHOWN])) + more or "-"),
+        *([Text(safe_text(first.login or "-"))] if login else []),
+        Text(str(len(members))),
+        Text(folded([row.host for row in members], None if full else 12)),
+        Text(safe_text(words, limit=200)),
+    ]
+
+
+def _detail(row: PingRow, *, full: bool) -> str:
+    # Most machines of a night are off, each with its own milliseconds: that is no news.
+    telling = full or str(row.answer.state) in {"port_closed", "no_name"}
+    return row.detail or (row.answer.detail if telling else "")
 
 
 def _rank(state: str) -> int:

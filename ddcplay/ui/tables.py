@@ -122,9 +122,11 @@ def _unreached(hosts: Sequence[str]) -> RenderableType:
 
 def folded(hosts: Sequence[str], limit: int | None = HOST_RANGES) -> str:
     """Write hosts as ranges, harmless for a terminal."""
-    return safe_text(fold_hosts(hosts, limit))
+    # A blank after each comma lets long lists wrap between names.
+    return safe_text(fold_hosts(hosts, limit).replace(",", ", "))
 
 
 def indented(what: RenderableType, columns: int = 4) -> Padding:
     """Move something to the right; wrapped lines stay there."""
-    return Padding(what, (0, 0, 0, columns))
+    # Without expand=False every line would be filled with blanks to the screen's width.
+    return Padding(what, (0, 0, 0, columns), expand=False)

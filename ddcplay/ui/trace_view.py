@@ -14,4 +14,4 @@ def print_trace(console: Console, file: Path) -> None:
     """Print a trace file, one screen line per trace line."""
     console.print(Text(str(file), style="bold", overflow="fold"))
     for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
-        console.print(Text(f"  {safe_text(line)}", no_wrap=True, overflow="ellipsis"))
+        console.print(Text(f"  {safe_text(line)}"), no_wrap=True, overflow="ellipsis")

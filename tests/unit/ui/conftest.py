@@ -3,12 +3,13 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from ddcplay.engine.events import ExperimentStarted
-from ddcplay.model.result import AttemptResult, Outcome, Reason
+from ddcplay.model.result import AttemptResult, Outcome, Reason, outcome_of
 
 
 class FakeClock:
@@ -37,7 +38,7 @@ def clock() -> FakeClock:
 def screen() -> Callable[..., str]:
     """Render something on a screen and return its characters without colours."""
 
-    def draw(what, width: int = 100, height: int = 40) -> str:
+    def draw(what: RenderableType, width: int = 100, height: int = 40) -> str:
         console = Console(
             file=io.StringIO(), width=width, height=height, force_terminal=True, color_system=None
         )
@@ -54,11 +55,15 @@ def recorded() -> Console:
 
 @pytest.fixture
 def attempt() -> Callable[..., AttemptResult]:
-    def make(host: str = "pc1", reason: Reason | None = None, **more) -> AttemptResult:
-        from ddcplay.model.result import outcome_of
-
+    def make(host: str = "pc1", reason: Reason | None = None, **more: object) -> AttemptResult:
         outcome = outcome_of(reason) if reason else Outcome.OK
-        values = {"experiment": "usage", "iteration": 100, "probe": "disks", "elapsed_s": 0.5, **more}
+        values: dict[str, Any] = {
+            "experiment": "usage",
+            "iteration": 100,
+            "probe": "disks",
+            "elapsed_s": 0.5,
+            **more,
+        }
         return AttemptResult(host=host, outcome=outcome, reason=reason, **values)
 
     return make

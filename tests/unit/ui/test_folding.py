@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,29 +28,29 @@ from ddcplay.ui.folding import fold_hosts
         (["pc99999999999999999999", "pc1"], "pc99999999999999999999,pc1"),
     ],
 )
-def test_neighbours_become_a_range(names, folded):
+def test_neighbours_become_a_range(names: list[str], folded: str) -> None:
     assert fold_hosts(names) == folded
 
 
-def test_what_does_not_fit_is_counted():
+def test_what_does_not_fit_is_counted() -> None:
     names = [*(f"a{n}" for n in range(1, 5)), "x", *(f"b{n}" for n in range(1, 8)), "y"]
 
     assert fold_hosts(names, limit=2) == "a[1:4],x … 8 more"
 
 
 @given(st.lists(st.text(st.characters(exclude_characters="[]:,"), min_size=1), max_size=8))
-def test_any_name_can_be_folded(names):
+def test_any_name_can_be_folded(names: list[str]) -> None:
     assert isinstance(fold_hosts(names), str)
 
 
 @given(st.lists(st.integers(0, 120), max_size=30), st.sampled_from(["pc{}", "pc{:02d}", "lab1-pc{:03d}x"]))
-def test_unfolding_gives_the_same_names_in_the_same_order(numbers, form):
+def test_unfolding_gives_the_same_names_in_the_same_order(numbers: list[int], form: str) -> None:
     names = [form.format(number) for number in numbers]
 
     assert list(_unfold(fold_hosts(names))) == names
 
 
-def _unfold(text: str):
+def _unfold(text: str) -> Iterator[str]:
     for part in text.split(",") if text else ():
         head, bracket, rest = part.partition("[")
         if not bracket:

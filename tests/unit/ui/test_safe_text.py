@@ -25,21 +25,21 @@ from ddcplay.ui.safe_text import decode_output, safe_text
         ("a\rb", "a\\rb"),
     ],
 )
-def test_what_could_move_the_cursor_or_the_eye_is_written_out(hostile, shown):
+def test_what_could_move_the_cursor_or_the_eye_is_written_out(hostile: str, shown: str) -> None:
     assert safe_text(hostile) == shown
 
 
-def test_a_block_keeps_its_lines():
+def test_a_block_keeps_its_lines() -> None:
     assert safe_text("one\r\ntwo\tx\x1b[0m\rz", block=True) == "one\ntwo\tx\\x1b[0m\\rz"
 
 
 @given(st.text(), st.integers(min_value=1, max_value=50))
-def test_limit_holds_after_escaping_too(text, limit):
+def test_limit_holds_after_escaping_too(text: str, limit: int) -> None:
     assert len(safe_text(text, limit=limit)) <= limit
 
 
 @given(st.text(alphabet=st.characters()))
-def test_nothing_unprintable_ever_comes_out_and_all_can_be_encoded(text):
+def test_nothing_unprintable_ever_comes_out_and_all_can_be_encoded(text: str) -> None:
     line = safe_text(text)
     assert line.isprintable()
     line.encode("utf-8")
@@ -48,5 +48,5 @@ def test_nothing_unprintable_ever_comes_out_and_all_can_be_encoded(text):
 
 
 @given(st.binary())
-def test_any_bytes_can_be_shown(raw):
+def test_any_bytes_can_be_shown(raw: bytes) -> None:
     assert safe_text(decode_output(raw)).isprintable()

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ddcplay.engine.events import (
     AttemptRecorded,
+    Event,
     ExperimentEnded,
     ExperimentStarted,
     HostSwept,
@@ -22,7 +25,7 @@ ROOMS = {"lab01": ["a", "b"], "lab02": ["c"]}
 
 
 @pytest.fixture
-def run(started) -> RunState:
+def run(started: Callable[..., ExperimentStarted]) -> RunState:
     state = RunState()
     state.apply(started(ROOMS), 10.0)
     state.apply(IterationStarted("usage", 100, 10.0, pairs=3), 10.0)
@@ -33,7 +36,9 @@ def counts(run: RunState, room: str) -> dict[str, int]:
     return {str(status): count for status, count in run.plays["usage"].rooms[room].counts.items() if count}
 
 
-def test_a_host_is_counted_once_as_it_goes_from_waiting_to_its_outcome(run, attempt):
+def test_a_host_is_counted_once_as_it_goes_from_waiting_to_its_outcome(
+    run: RunState, attempt: Callable[..., AttemptResult]
+) -> None:
     assert counts(run, "lab01") == {"waiting": 2}
     run.apply(VisitStarted("usage", 100, "a"), 11.0)
     assert counts(run, "lab01") == {"waiting": 1, "running": 1}
@@ -45,7 +50,7 @@ def test_a_host_is_counted_once_as_it_goes_from_waiting_to_its_outcome(run, atte
     assert run.in_flight == 0
 
 
-def test_the_worst_of_several_probes_counts(run, attempt):
+def test_the_worst_of_several_probes_counts(run: RunState, attempt: Callable[..., AttemptResult]) -> None:
     run.apply(AttemptRecorded(attempt("a", Reason.TIMEOUT)), 11.0)
     run.apply(AttemptRecorded(attempt("a")), 11.0)
     run.apply(AttemptRecorded(attempt("a", Reason.WHEN)), 11.0)
@@ -54,7 +59,9 @@ def test_the_worst_of_several_probes_counts(run, attempt):
     assert run.plays["usage"].done == 3
 
 
-def test_a_silent_host_shows_as_unavailable_until_the_late_sweep_finds_it(run, attempt):
+def test_a_silent_host_shows_as_unavailable_until_the_late_sweep_finds_it(
+    run: RunState, attempt: Callable[..., AttemptResult]
+) -> None:
     run.apply(HostSwept("usage", 100, "c", "no_answer"), 11.0)
     assert counts(run, "lab02") == {"unavailable": 1}
     run.apply(HostSwept("usage", 100, "c", "up"), 12.0)
@@ -64,14 +71,16 @@ def test_a_silent_host_shows_as_unavailable_until_the_late_sweep_finds_it(run, a
     assert counts(run, "lab02") == {"ok": 1}
 
 
-def test_only_the_last_five_failures_are_kept(run, attempt):
+def test_only_the_last_five_failures_are_kept(run: RunState, attempt: Callable[..., AttemptResult]) -> None:
     for number in range(7):
         run.apply(AttemptRecorded(attempt("a", Reason.TIMEOUT, detail=str(number))), 11.0)
 
     assert [failure.detail for failure in run.plays["usage"].failures] == ["2", "3", "4", "5", "6"]
 
 
-def test_rate_and_time_left_follow_the_last_seconds(run, attempt):
+def test_rate_and_time_left_follow_the_last_seconds(
+    run: RunState, attempt: Callable[..., AttemptResult]
+) -> None:
     play = run.plays["usage"]
     play.pairs = 100
     assert play.eta_s(10.0) is None
@@ -82,7 +91,9 @@ def test_rate_and_time_left_follow_the_last_seconds(run, attempt):
     assert play.eta_s(20.0) == pytest.approx(40.0)
 
 
-def test_a_new_iteration_starts_from_waiting_and_counts_what_was_done_before_a_restart(run, attempt):
+def test_a_new_iteration_starts_from_waiting_and_counts_what_was_done_before_a_restart(
+    run: RunState, attempt: Callable[..., AttemptResult]
+) -> None:
     run.apply(AttemptRecorded(attempt("a")), 11.0)
     run.apply(IterationClosed("usage", 100, 1.0, []), 12.0)
     run.apply(WaitingForNext("usage", 20.0), 12.0)
@@ -94,7 +105,7 @@ def test_a_new_iteration_starts_from_waiting_and_counts_what_was_done_before_a_r
     assert counts(run, "lab01") == {"waiting": 2}
 
 
-def test_a_host_in_two_rooms_is_counted_in_the_first(started):
+def test_a_host_in_two_rooms_is_counted_in_the_first(started: Callable[..., ExperimentStarted]) -> None:
     state = RunState()
     state.apply(started({"x": ["a", "b"], "y": ["b", "c"]}), 0.0)
     state.apply(IterationStarted("usage", 1, 0.0, pairs=3), 0.0)
@@ -102,7 +113,9 @@ def test_a_host_in_two_rooms_is_counted_in_the_first(started):
     assert [room.total for room in state.plays["usage"].rooms.values()] == [2, 1]
 
 
-def test_events_of_unknown_plays_and_hosts_are_passed_over(run, attempt):
+def test_events_of_unknown_plays_and_hosts_are_passed_over(
+    run: RunState, attempt: Callable[..., AttemptResult]
+) -> None:
     run.apply(AttemptRecorded(attempt("new-host")), 11.0)
     run.apply(VisitStarted("other", 1, "a"), 11.0)
     run.apply(ExperimentEnded("usage", 1, "done"), 12.0)
@@ -129,7 +142,7 @@ _events = st.one_of(
 
 
 @given(st.lists(_events, max_size=40))
-def test_counts_always_add_up_to_the_hosts_of_a_room(events):
+def test_counts_always_add_up_to_the_hosts_of_a_room(events: list[Event]) -> None:
     state = RunState()
     state.apply(ExperimentStarted("usage", "Usage", ROOMS, ["p"], None, "data"), 0.0)
     state.apply(IterationStarted("usage", 0, 0.0, 3), 0.0)

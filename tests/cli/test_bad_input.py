@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Ddcplay = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def refused(done: subprocess.CompletedProcess[str], project: Path) -> str:
+    """Check that a call was refused before anything happened, and return the message."""
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    assert done.stderr.startswith("ddcplay: error: ")
+    assert "Traceback" not in done.stderr
+    assert not (project / "data").exists()
+    return done.stderr
+
+
+@pytest.mark.parametrize("command", ["run", "plan", "check"])
+def test_wrong_key_is_refused_with_its_place_and_the_nearest_key(
+    command: str, ddcplay: Ddcplay, project: Path
+) -> None:
+    bad = project / "playbooks" / "bad.yml"
+    bad.write_text("- name: x\n  hosts: labs\n  probs:\n    - name: a\n      command: ver\n")
+
+    message = refused(ddcplay(command, "bad"), project)
+
+    assert "bad.yml:3:3" in message
+    assert "'probs'" in message
+    assert "probes" in message
+
+
+def test_all_problems_of_all_files_are_told_each_on_its_line(ddcplay: Ddcplay, project: Path) -> None:
+    (project / "one.yml").write_text(
+        "- name: x\n  hosts: labs\n  zzz: 1\n  probes: [{name: a, command: ver}]\n"
+    )
+    (project / "two.yml").write_text(
+        "- name: y\n  hosts: labs\n  tasks: []\n  probes: [{name: a, command: ver}]\n"
+    )
+
+    message = refused(ddcplay("check", "one.yml", "two.yml"), project)
+
+    lines = [line for line in message.splitlines() if line.startswith("ddcplay: error: ")]
+    assert len(lines) == 2
+    assert "one.yml:3" in lines[0]
+    assert "two.yml:3" in lines[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["run", "nothing.yml"], "nothing.yml"),
+        (["run", "quick", "-l", "nobody"], "nobody"),
+        (["run", "quick", "-i", "missing.yml"], "missing.yml"),
+        (["run", "quick", "-C", "nowhere"], "nowhere"),
+        (["run", "quick", "-t", "nosuchtag"], "nosuchtag"),
+        (["run", "quick", "-e", "novalue"], "-e"),
+        (["run", "quick", "-e", "{broken"], "-e"),
+        (["run", "quick", "-e", "@missing-vars.yml"], "missing-vars.yml"),
+        (["run", "quick", "-e", "[1]"], "mapping"),
+        (["run", "quick", "--fail-on", "faild>5%"], "failed"),
+        (["run", "quick", "--fail-on", "alert=critical"], "not available yet"),
+        (["run", "quick", "--executor", "treads"], "treads"),
+        (["ping", "nobody"], "nobody"),
+        (["probe", "labs"], "-c"),
+        (["probe", "labs", "-c", "ver", "-p", "ver"], "-c"),
+        (["probe", "labs", "-c", "ver", "--timeout", "soon"], "soon"),
+        (["probe", "labs", "-c", "ver", "--csv", "--json"], "--csv"),
+        (["inventory", "host", "nobody"], "nobody"),
+        (["trace"], "no experiment"),
+        (["trace", "nothing"], "nothing"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_call_is_refused_and_nothing_is_contacted(
+    words: list[str], told: str, ddcplay: Ddcplay, project: Path
+) -> None:
+    assert told in refused(ddcplay(*words), project)
+
+
+def test_unknown_group_in_a_playbook_is_refused(ddcplay: Ddcplay, project: Path) -> None:
+    (project / "lost.yml").write_text("- name: x\n  hosts: lasb\n  probes: [{name: a, command: ver}]\n")
+
+    message = refused(ddcplay("run", "lost.yml"), project)
+
+    assert "lasb" in message
+
+
+def test_traceback_is_shown_on_demand_only(ddcplay: Ddcplay) -> None:
+    assert "Traceback" not in ddcplay("run", "nothing", "-vv").stderr
+    assert "Traceback" in ddcplay("run", "nothing", "-vvv").stderr
+
+
+def test_a_secret_given_with_e_is_never_shown(ddcplay: Ddcplay) -> None:
+    for words in (["plan", "quick"], ["plan", "quick", "--json"], ["run", "nothing", "-vvv"]):
+        done = ddcplay(*words, "-e", "ansible_password=Sup3rS3cret!")
+        assert "Sup3rS3cret!" not in done.stdout + done.stderr
