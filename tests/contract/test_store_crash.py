@@ -55,15 +55,16 @@ while True:
 """
 
 
-def _run_and_kill(directory: Path, after_s: float) -> set[tuple[int, str]]:
-    """Return what the child had acknowledged when it was killed."""
+def _run_and_kill(directory: Path, acknowledged: int, after_s: float) -> set[tuple[int, str]]:
+    """Kill the child a moment after some acknowledgements; return all it had given."""
     command = [sys.executable, "-c", CHILD, str(directory), ",".join(HOSTS)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == b"ready\n"
+        told = b"".join(child.stdout.readline() for _ in range(acknowledged))
         time.sleep(after_s)
         child.kill()
-        told = child.stdout.read()
+        told += child.stdout.read()
     whole = told[: told.rfind(b"\n") + 1]
     return {(int(line.split()[0]), line.split()[1].decode()) for line in whole.splitlines()}
 
@@ -85,12 +86,13 @@ def test_nothing_acknowledged_is_lost_by_sigkill(tmp_path: Path, seed: int) -> N
     directory = tmp_path / "exp"
     acknowledged: set[tuple[int, str]] = set()
     for _ in range(2):
-        acknowledged |= _run_and_kill(directory, moments.uniform(0.0, 0.05))
+        acknowledged |= _run_and_kill(directory, moments.randint(1, 30), moments.uniform(0.0, 0.01))
         _recover(directory)
         with open_reader(directory) as reader:
             attempts = [row.result for row in reader.attempts()]
             closed = [each.id for each in reader.iterations() if each.state == "closed"]
         rows = {(each.iteration, each.host) for each in attempts}
+        assert acknowledged
         assert acknowledged <= rows
         for host in HOSTS:
             wanted = [each.iteration for each in attempts if each.host == host]
@@ -103,4 +105,3 @@ def test_nothing_acknowledged_is_lost_by_sigkill(tmp_path: Path, seed: int) -> N
         lines = trace.read_text().splitlines(keepends=True) if trace.exists() else []
         assert [parse_line(line).iteration for line in lines] == closed
         assert all(line.endswith("\n") for line in lines)
-    assert acknowledged

@@ -145,6 +145,31 @@ def test_a_file_rewritten_by_an_editor_is_noticed_though_it_grew(bench: Any) -> 
     assert path.read_bytes().startswith(b"note: #ddcplay iteration=1000")
 
 
+def test_what_an_interrupted_write_left_is_overwritten(bench: Any) -> None:
+    archive = Archive(bench.directory, bench.store)
+    bench.begin(1000)
+    archive.append(bench.through(bench.result(1000)))
+    path = bench.directory / "pc1" / "p.stdout"
+    one = path.read_bytes()
+    path.write_bytes(one + b"x" * 1000)
+    bench.begin(2000)
+    archive.append(bench.through(bench.result(2000)))
+    assert path.read_bytes() == one + one.replace(b"1000", b"2000")
+
+
+def test_a_file_that_cannot_be_opened_is_written_when_it_can(bench: Any) -> None:
+    archive = Archive(bench.directory, bench.store)
+    path = bench.directory / "pc1" / "p.stdout"
+    path.mkdir(parents=True)
+    bench.begin(1000)
+    (warning,) = archive.append(bench.through(bench.result(1000)))
+    assert str(path) in warning
+    assert "wait in the database" in warning
+    path.rmdir()
+    assert archive.repair() == ()
+    assert _contents(path) == [b"out of 1000\r\n"]
+
+
 def test_a_torn_first_block_is_written_again(bench: Any) -> None:
     bench.begin(1000)
     bench.through(bench.result(1000))

@@ -97,7 +97,8 @@ def test_a_migrated_database_opens_without_importing_alembic(tmp_path: Path) -> 
     engine.dispose()
     code = (
         "import sys; from pathlib import Path; from ddcplay.store.dialect import database_url, open_engine;"
-        "from ddcplay.store.migrations import upgrade; e = open_engine(database_url(Path(sys.argv[1]), None));"
+        "from ddcplay.store.migrations import upgrade;"
+        "e = open_engine(database_url(Path(sys.argv[1]), None));"
         "upgrade(e, 'x'); sys.exit('alembic' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.db")], check=False).returncode == 0
