@@ -69,7 +69,11 @@ def load_inventory_with_warnings(
     """
     draft = InventoryDraft()
     for source in sources:
-        if _is_host_list(source):
+        if not source.strip():
+            draft.fail(
+                Place("-i"), "the inventory's name is empty", "write a path, or hosts with a comma: pc1,pc2,"
+            )
+        elif _is_host_list(source):
             _read_host_list(source, draft)
         else:
             _read_path(Path(source), draft)

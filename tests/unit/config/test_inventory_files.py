@@ -106,6 +106,24 @@ def test_missing_file_is_refused_with_the_comma_hint(tmp_path: Path) -> None:
         load_inventory([str(tmp_path / "pc7")])
 
 
+def test_empty_name_is_refused() -> None:
+    with pytest.raises(ConfigError, match="the inventory's name is empty"):
+        load_inventory([""])
+
+
+def test_empty_directory_is_an_empty_inventory(tmp_path: Path) -> None:
+    assert load_inventory([str(tmp_path)]).hosts == {}
+
+
+def test_examples_of_the_project_are_sound_and_form_one_inventory() -> None:
+    folder = Path(__file__).parents[3] / "inventories"
+    loaded = load_inventory_with_warnings([str(folder / "labs.yml"), str(folder / "office.ini")])
+    assert loaded.warnings == ()
+    assert len(loaded.inventory.members("labs")) == 169
+    assert loaded.inventory.hosts["pc101-01"].vars["ansible_port"] == 5985
+    assert loaded.inventory.hosts["reception.office.example"].vars["ansible_port"] == 5986
+
+
 def test_text_that_is_not_utf8_is_refused_outside_comments(tmp_path: Path) -> None:
     path = tmp_path / "h.ini"
     path.write_bytes(b"# caf\xe9\npc1\n")
