@@ -102,6 +102,9 @@ class _Reading:
             message, hint = error.message, error.hint
         except TemplateError as error:
             message, hint = error.message, error.hint
+            if isinstance(value, SecretRef) and message.startswith("not a template"):
+                # The parser's words would show a piece of a password that merely holds braces.
+                message, hint = "holds {{ but is no template", "use env:, file:, keyring: or cmd:"
         self.problems.append(Problem(Place("inventory"), f"{name}: {message}", hint))
         return default
 

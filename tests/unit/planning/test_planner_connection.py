@@ -196,6 +196,13 @@ def test_wrong_value_names_variable_and_fix(variables: Mapping[str, object], tol
     assert told in text
 
 
+def test_password_with_braces_that_is_no_template_is_not_shown() -> None:
+    told = problems(ansible_password=SecretRef("template", "a{{ hunter2 secret"))
+    assert "holds {{ but is no template" in told
+    assert "hunter2" not in told
+    assert "secret" not in told
+
+
 def test_all_wrong_variables_of_a_host_are_told_together() -> None:
     with pytest.raises(ConfigError) as caught:
         target(ansible_port="x", ansible_winrm_scheme="y")
