@@ -67,7 +67,7 @@ def test_facts_hold_together_at_any_time(seed: int, name: str, time: float) -> N
         and machine.is_on(time + 60)
         and machine.booted_at(time) == machine.booted_at(time + 60)
     ):
-        assert machine.nic_bytes(later) > machine.nic_bytes(time)
+        assert machine.nic_bytes(time + 60) > machine.nic_bytes(time)
 
 
 def test_two_hosts_of_one_name_are_refused() -> None:
