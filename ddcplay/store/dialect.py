@@ -49,6 +49,8 @@ def database_url(path: Path, url: str | None) -> URL:
             f"setting database: {parsed.get_backend_name()} is not supported yet",
             "leave the setting out; each experiment then has its own SQLite file",
         )
+    if parsed.database in (None, "", ":memory:"):
+        raise UsageError("setting database names no file", "write sqlite:///path/to/file.db")
     return parsed
 
 

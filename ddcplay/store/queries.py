@@ -82,7 +82,7 @@ def open_reader(directory: Path, url: str | None = None) -> ExperimentReader:
         StoreError: there is none, or this ddcplay cannot read it; the text says what to do.
     """
     target = database_url(directory / DATABASE_FILE, url)
-    if url is None and not (directory / DATABASE_FILE).is_file():
+    if not Path(target.database or "").is_file():  # opening it would create it
         raise StoreError(f"there is no experiment in {directory}", "see ddcplay status, or give --data-dir")
     return ExperimentReader(directory, open_engine(target, read_only=True))
 

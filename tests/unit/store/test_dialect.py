@@ -38,7 +38,9 @@ def test_a_local_disk_is_taken(tmp_path: Path) -> None:
     assert network_file_system(tmp_path / "not" / "there" / "yet") is None
 
 
-@pytest.mark.parametrize("url", ["nonsense", "mysql://user:hunter2@host/x", "://hunter2"])
+@pytest.mark.parametrize(
+    "url", ["nonsense", "sqlite://", "sqlite:///:memory:", "mysql://user:hunter2@host/x", "://hunter2"]
+)
 def test_a_database_that_is_not_supported_is_refused_without_its_password(url: str) -> None:
     with pytest.raises(UsageError) as caught:
         database_url(Path("x.db"), url)

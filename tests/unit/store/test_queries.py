@@ -98,8 +98,9 @@ def test_a_data_directory_is_listed_with_what_cannot_be_read(bench: Any) -> None
 
 
 def test_a_directory_without_an_experiment_is_refused_and_stays_empty(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="there is no experiment"):
-        open_reader(tmp_path)
+    for url in (None, f"sqlite:///{tmp_path / 'x.db'}"):
+        with pytest.raises(StoreError, match="there is no experiment"):
+            open_reader(tmp_path, url)
     assert list(tmp_path.iterdir()) == []
 
 
