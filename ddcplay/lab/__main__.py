@@ -8,6 +8,7 @@ import gc
 import json
 import sys
 import tempfile
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ def main() -> int:
     try:
         if arguments.config:
             config = blueprint.from_json(json.loads(Path(arguments.config).read_text(encoding="utf-8")))
-            asyncio.run(_controlled(config, Path(arguments.config).parent))
+            _run(_controlled(config, Path(arguments.config).parent))
         else:
             config = blueprint.school(
                 arguments.pcs,
@@ -36,13 +37,19 @@ def main() -> int:
                 https=arguments.https,
             )
             with tempfile.TemporaryDirectory(prefix="ddcplay-lab-") as directory:
-                asyncio.run(_standalone(config, Path(directory), arguments.inventory))
+                _run(_standalone(config, Path(directory), arguments.inventory))
     except KeyboardInterrupt:
         return 0
     except DdcplayError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
     return 0
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    # The selector loop everywhere: doors are watched with add_reader, which Windows' default loop lacks.
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        runner.run(work)
 
 
 def _parser() -> argparse.ArgumentParser:

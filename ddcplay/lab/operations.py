@@ -7,6 +7,7 @@ import base64
 import binascii
 import contextlib
 import dataclasses
+import re
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from lxml import etree
@@ -97,12 +98,13 @@ def _idle_s(body: etree._Element, minimum_s: float) -> float:
 
 
 def _directory_exists(host: SimulatedHost, path: str) -> bool:
+    if re.search("%[^%]+%", path):
+        return True
     lowered = path.lower().rstrip("\\") if len(path) > 3 else path.lower()
-    known = any(
-        lowered == entry or lowered.startswith(("c:\\windows\\", "c:\\users\\"))
-        for entry in _KNOWN_DIRECTORIES
+    below = lowered.startswith(("c:\\windows\\", "c:\\users\\", "c:\\program files"))
+    return (
+        below or lowered in _KNOWN_DIRECTORIES or any(name.startswith(lowered + "\\") for name in host.files)
     )
-    return known or "%" in path or any(name.startswith(lowered + "\\") for name in host.files)
 
 
 @contextlib.contextmanager

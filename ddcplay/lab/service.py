@@ -13,6 +13,8 @@ from ddcplay.lab.http import SOAP_TYPE, HttpAnswer, HttpConnection, HttpRequest
 from ddcplay.lab.login import MUTUAL, REFUSED, Login, UserFile, Verdict
 from ddcplay.lab.refusals import RefusedError
 
+# What sealing may add to a body: part headers, boundaries and the signature.
+_SEAL_BYTES = 1024
 _STRANGER = "OS: 0.0.0 SP: 0.0 Stack: 3.0"
 _OFFERS = {
     "negotiate": "Negotiate",
@@ -63,8 +65,11 @@ class WinRmService:
         """Answer one HTTP request; None means silence."""
         host = self._host
         host.counters.requests += 1
-        if host.faults.take("mute"):
-            return None
+        if host.faults:
+            if host.faults.take("mute"):
+                return None
+            if early := await self._before_login(connection):
+                return early
         if request.method != "POST":
             return HttpAnswer(405, extra=("Allow: POST",), close=True)
         path = request.path.rstrip("/").lower()
@@ -83,6 +88,20 @@ class WinRmService:
         if isinstance(opened, HttpAnswer):
             return opened
         return await self._dispatch(connection, session, request, opened)
+
+    async def _before_login(self, connection: HttpConnection) -> HttpAnswer | None:
+        """Let act what HTTP.sys does before anybody is asked for a name."""
+        faults = self._host.faults
+        busy = faults.peek("busy_503")
+        if busy is not None and busy.operation in (None, "login"):
+            faults.take("busy_503")
+            return _busy(busy.value)
+        login = connection.session
+        slow = faults.peek("slow", "login")
+        if slow and slow.operation == "login" and not (isinstance(login, Login) and login.user):
+            faults.take("slow", "login")
+            await asyncio.sleep(slow.value)
+        return None
 
     def _open(self, connection: HttpConnection, login: Login, request: HttpRequest) -> _Opened | HttpAnswer:
         """Authenticate a request and open its body."""
@@ -117,6 +136,8 @@ class WinRmService:
         user: str,
         authenticate: tuple[str, ...],
     ) -> _Opened | HttpAnswer:
+        if len(request.body) > self._host.blueprint.quotas.max_envelope_bytes + _SEAL_BYTES:
+            return HttpAnswer(413, close=True)
         if protocol is None:
             if self._certificate is None and not self._host.blueprint.allow_unencrypted:
                 return self._unauthorized()
@@ -199,9 +220,7 @@ class WinRmService:
         if faults.take("empty_500", operation):
             return HttpAnswer(500, operation=operation)
         if fault := faults.take("busy_503", operation):
-            return HttpAnswer(
-                503, extra=(f"Retry-After: {int(fault.value)}",), close=True, operation=operation
-            )
+            return _busy(fault.value)
         return None
 
     async def _perform(
@@ -237,3 +256,7 @@ class WinRmService:
             start, end = body.find(b"<s:Body>") + 8, body.rfind(b"</s:Body>")
             return body[:start] + body[end:]
         return body
+
+
+def _busy(retry_after_s: float) -> HttpAnswer:
+    return HttpAnswer(503, extra=(f"Retry-After: {int(retry_after_s)}",), close=True)

@@ -37,6 +37,21 @@ def test_slow_delays_one_operation(faulty: RunningLab, protocol: Callable[..., A
     assert 0.3 <= time.monotonic() - began < 2
 
 
+def test_a_slow_login_delays_the_first_request_only(faulty: RunningLab, protocol: Callable[..., Any]) -> None:
+    faulty.set_fault("pc", Fault("slow", "login", times=1, value=0.3))
+    began = time.monotonic()
+    assert run(protocol(faulty, "pc", "ntlm"))[2] == 0
+    assert 0.3 <= time.monotonic() - began < 2
+
+
+def test_a_busy_service_says_so_before_it_asks_who_is_there(
+    faulty: RunningLab, post: Callable[..., Any]
+) -> None:
+    faulty.set_fault("pc", Fault("busy_503", value=3))
+    answer = post(faulty, "pc", b"", Authorization="")
+    assert (answer.status, answer.all("Retry-After"), answer.all("Connection")) == (503, ["3"], ["close"])
+
+
 def test_hang_never_ends_but_prints_what_it_has(faulty: RunningLab, protocol: Callable[..., Any]) -> None:
     faulty.set_fault("pc", Fault("hang"))
     client = protocol(faulty, "pc")

@@ -98,6 +98,23 @@ def test_another_content_type_is_unsupported(lab: RunningLab, post: Callable[...
     assert (answer.status, answer.body) == (415, b"")
 
 
+def test_a_body_beyond_the_envelope_limit_is_too_large(lab: RunningLab, post: Callable[..., Any]) -> None:
+    assert post(lab, "clear", b" " * 600_000).status == 413
+
+
+def test_a_sealed_body_without_tabs_is_taken(lab: RunningLab, protocol: Callable[..., Any]) -> None:
+    client = protocol(lab, "ntlm", "ntlm")
+    client.transport.build_session()
+    session, endpoint = client.transport.session, client.transport.endpoint
+    prepared = client.transport.encryption.prepare_encrypted_request(session, endpoint, IDENTIFY)
+    prepared.body = prepared.body.replace(b"\tContent-Type", b"Content-Type").replace(b"\tOrig", b"Orig")
+    prepared.headers["Content-Length"] = str(len(prepared.body))
+    answer = session.send(prepared)
+    assert answer.status_code == 200
+    assert b"\tContent-Type: application/octet-stream\r\n" in answer.content
+    assert b"ProductVersion" in client.transport.encryption.parse_encrypted_response(answer)
+
+
 def test_an_empty_body_of_a_known_user_is_fine(lab: RunningLab, post: Callable[..., Any]) -> None:
     answer = post(lab, "clear", b"")
     assert (answer.status, answer.all("Content-Type"), answer.body) == (200, [], b"")
