@@ -174,8 +174,8 @@ class Login(pywinrm.Transport):
         if self.auth_method not in SEALING:
             return
         wire.begin(deadline)
-        request = session.prepare_request(requests.Request("POST", self.endpoint))
         with translated("logon"):
+            request = session.prepare_request(requests.Request("POST", self.endpoint))
             response = session.send(request, timeout=deadline.remaining_s() or 0.001, allow_redirects=False)
         if response.status_code >= 300:
             raise status_fault(response.status_code, "logon", response.headers.get("WWW-Authenticate", ""))

@@ -139,7 +139,8 @@ def output(
         end = f'<rsp:CommandState CommandId="{COMMAND_ID}" State="{RSP}/CommandState/{state}"/>'
     else:
         code = f"<rsp:ExitCode>{done}</rsp:ExitCode>" if done != "" else ""
-        end = f'<rsp:CommandState CommandId="{COMMAND_ID}" State="{RSP}/CommandState/Done">{code}</rsp:CommandState>'
+        state = f"{RSP}/CommandState/Done"
+        end = f'<rsp:CommandState CommandId="{COMMAND_ID}" State="{state}">{code}</rsp:CommandState>'
     return Soap(f"<rsp:ReceiveResponse>{streams}{end}</rsp:ReceiveResponse>")
 
 
@@ -148,8 +149,8 @@ def created(shell_id: str | None = None) -> Soap:
     chosen = shell_id or str(uuid.uuid4()).upper()
     return Soap(
         f"<x:ResourceCreated><a:Address>http://pc:5985/wsman</a:Address><a:ReferenceParameters>"
-        f'<w:ResourceURI>{RSP}/cmd</w:ResourceURI><w:SelectorSet><w:Selector Name="ShellId">{chosen}</w:Selector>'
-        "</w:SelectorSet></a:ReferenceParameters></x:ResourceCreated>"
+        f'<w:ResourceURI>{RSP}/cmd</w:ResourceURI><w:SelectorSet><w:Selector Name="ShellId">{chosen}'
+        "</w:Selector></w:SelectorSet></a:ReferenceParameters></x:ResourceCreated>"
     )
 
 
@@ -167,7 +168,8 @@ DEFAULTS: dict[str, Callable[[], Answer]] = {
     "Identify": lambda: Soap(
         '<wsmid:IdentifyResponse xmlns:wsmid="http://schemas.dmtf.org/wbem/wsman/identity/1/wsmanidentity.xsd">'
         "<wsmid:ProductVendor>Microsoft Corporation</wsmid:ProductVendor>"
-        "<wsmid:ProductVersion>OS: 10.0.19045 SP: 0.0 Stack: 3.0</wsmid:ProductVersion></wsmid:IdentifyResponse>",
+        "<wsmid:ProductVersion>OS: 10.0.19045 SP: 0.0 Stack: 3.0</wsmid:ProductVersion>"
+        "</wsmid:IdentifyResponse>",
         relates=None,
     ),
 }
@@ -206,13 +208,15 @@ class Standin:
     logons: int = 0
     replays: int = 0
     family: socket.AddressFamily = socket.AF_INET
+    at: tuple[str, int] = ("127.0.0.1", 0)
     dropped: threading.Event = field(default_factory=threading.Event)
 
     def start(self) -> Standin:
         self._stop = threading.Event()
         self._peers: list[socket.socket] = []
         self._listener = socket.socket(self.family)
-        self._listener.bind(("::1" if self.family == socket.AF_INET6 else "127.0.0.1", 0))
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._listener.bind(("::1", 0) if self.family == socket.AF_INET6 else self.at)
         self._listener.listen(50)
         self.port = self._listener.getsockname()[1]
         self._thread = threading.Thread(target=self._accept, daemon=True)
@@ -280,7 +284,7 @@ class Standin:
         if sealed:
             try:
                 body = _open(peer.context, body)
-            except Exception:
+            except Exception:  # noqa: BLE001 - whatever spnego says, HTTP.sys says 400
                 self.replays += 1
                 return self._reply(peer, Http(400, b"", None, close=True), None)
         call = _call(body, headers, peer.number)
@@ -317,7 +321,7 @@ class Standin:
             peer.context = spnego.server(protocol="ntlm")
         try:
             back = peer.context.step(token)
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever spnego says, HTTP.sys says 401
             return bare
         if peer.context.complete:
             peer.ready = True
@@ -364,8 +368,8 @@ def _envelope(answer: Soap, call: Call | None) -> bytes:
     relates = call.message_id if answer.relates == "same" and call else answer.relates
     related = f"<a:RelatesTo>{relates}</a:RelatesTo>" if relates else ""
     return (
-        f'<s:Envelope xml:lang="en-US" xmlns:s="{S}" xmlns:a="{A}" xmlns:x="{X}" xmlns:w="{W}" xmlns:rsp="{RSP}" '
-        f'xmlns:p="{P}"><s:Header><a:Action>urn:answer</a:Action>'
+        f'<s:Envelope xml:lang="en-US" xmlns:s="{S}" xmlns:a="{A}" xmlns:x="{X}" xmlns:w="{W}" '
+        f'xmlns:rsp="{RSP}" xmlns:p="{P}"><s:Header><a:Action>urn:answer</a:Action>'
         f"<a:MessageID>uuid:{str(uuid.uuid4()).upper()}</a:MessageID><a:To>{A}/role/anonymous</a:To>{related}"
         f"</s:Header><s:Body>{answer.body}</s:Body></s:Envelope>"
     ).encode()

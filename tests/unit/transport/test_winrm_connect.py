@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import ipaddress
 import os
 import socket
 import ssl
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from cryptography import x509
@@ -20,14 +23,15 @@ from ddcplay.model.inventory import SecretRef
 from ddcplay.model.plan import Target
 from ddcplay.model.result import Reason
 from ddcplay.transport.base import Command
-from ddcplay.transport.winrm_auth import endpoints, method_for, url_of
+from ddcplay.transport.winrm_auth import endpoints, kerberos_fits, method_for, url_of
+from ddcplay.transport.winrm_login import _Seal
 
 
 def make_certificate(folder: Path, name: str, *, days: int = 30) -> tuple[ssl.SSLContext, Path]:
     """A self-signed certificate, good as its own authority."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    end = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days)
+    end = dt.datetime.now(dt.UTC) + dt.timedelta(days=days)
     try:
         alternative: x509.GeneralName = x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
@@ -38,7 +42,7 @@ def make_certificate(folder: Path, name: str, *, days: int = 30) -> tuple[ssl.SS
         .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(end - datetime.timedelta(days=60))
+        .not_valid_before(end - dt.timedelta(days=60))
         .not_valid_after(end)
         .add_extension(x509.SubjectAlternativeName([alternative]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
@@ -347,7 +351,7 @@ def test_a_sealed_answer_without_content_type_is_a_transport_fault(standin, conn
 
 
 def test_a_damaged_sealed_answer_is_a_transport_fault(standin, connected, budget, say) -> None:
-    kind = 'multipart/encrypted;protocol="application/HTTP-SPNEGO-session-encrypted";boundary="Encrypted Boundary"'
+    kind = 'multipart/encrypted;protocol="application/HTTP-SPNEGO-session-encrypted";boundary="x"'
     head = (
         b"--Encrypted Boundary\r\n\tContent-Type: application/HTTP-SPNEGO-session-encrypted\r\n"
         b"\tOriginalContent: type=application/soap+xml;charset=UTF-8;Length=4\r\n--Encrypted Boundary\r\n"
@@ -420,8 +424,6 @@ def test_fault_messages_are_one_bounded_line(standin, connected, budget, say) ->
 def test_eight_connections_in_eight_threads_do_not_disturb_each_other(
     standin, transport, target_for, budget
 ) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
     server = standin()
 
     def visit(_: int) -> object:
@@ -432,3 +434,81 @@ def test_eight_connections_in_eight_threads_do_not_disturb_each_other(
 
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(visit, range(16))) == [[None] * 5] * 16
+
+
+@pytest.fixture
+def address() -> str:
+    """A loopback address of this test alone, so that the well-known ports can be used on it."""
+    first, second, third = (
+        2 + number % 250 for number in os.urandom(3)
+    )  # random.* is seeded alike in all workers
+    return f"127.{first}.{second}.{third}"
+
+
+def unwritten(address: str, **changes: object) -> Target:
+    settings = {"user": "lab", "password": SecretRef("plain", "Sesame-4711-geheim"), **changes}
+    return Target("h", address, **settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux listens on all of 127.0.0.0/8")
+class TestNothingWritten:
+    def test_a_valid_certificate_wins(self, standin, transport, budget, data_dir, address) -> None:
+        context, pem = make_certificate(data_dir, address)
+        standin(tls=context, at=(address, 5986))
+        other = standin(at=(address, 5985))
+        connection = transport.connect(unwritten(address, ca_trust_path=str(pem)), budget(5))
+        assert connection.facts()["port"] == 5986
+        connection.close()
+        assert other.connections == 0
+
+    def test_a_bad_certificate_means_5985_with_encryption(
+        self, standin, transport, budget, data_dir, address
+    ) -> None:
+        context, _ = make_certificate(data_dir, address)
+        standin(tls=context, at=(address, 5986))
+        standin(at=(address, 5985))
+        connection = transport.connect(unwritten(address), budget(5))
+        facts = connection.facts()
+        connection.close()
+        assert (facts["port"], facts["encryption"], facts["auth"]) == (5985, "message", "ntlm")
+        assert "self-signed" in str(facts["passed_over"])
+
+    def test_a_bad_certificate_is_told_when_5985_is_closed(
+        self, standin, transport, budget, data_dir, address
+    ) -> None:
+        context, _ = make_certificate(data_dir, address)
+        standin(tls=context, at=(address, 5986))
+        with pytest.raises(FaultError, match="self-signed"):
+            transport.connect(unwritten(address), budget(5))
+
+    def test_a_refused_password_is_not_tried_on_the_other_port(
+        self, standin, transport, budget, data_dir, address
+    ) -> None:
+        context, pem = make_certificate(data_dir, address)
+        standin(tls=context, at=(address, 5986))
+        other = standin(at=(address, 5985))
+        wrong = unwritten(address, ca_trust_path=str(pem), password=SecretRef("plain", "wrong"))
+        with pytest.raises(FaultError) as caught:
+            transport.connect(wrong, budget(5))
+        assert caught.value.reason == "auth"
+        assert other.connections == 0
+
+    def test_what_the_sweep_saw_closed_is_not_tried(
+        self, standin, transport, budget, data_dir, address
+    ) -> None:
+        context, _ = make_certificate(data_dir, address)
+        other = standin(tls=context, at=(address, 5986))
+        standin(at=(address, 5985))
+        transport.connect(unwritten(address), budget(5), (5985,)).close()
+        assert other.connections == 0
+
+
+def test_the_length_field_of_credssp_over_tls_1_3_is_right() -> None:
+    seal = _Seal(SimpleNamespace(auth=None), "credssp")  # type: ignore[arg-type]
+    assert seal._get_credssp_trailer_length(100, "TLS_AES_256_GCM_SHA384") == 17
+    assert seal._get_credssp_trailer_length(100, "ECDHE-RSA-AES256-GCM-SHA384") == 16
+
+
+def test_kerberos_is_not_chosen_for_addresses_and_local_accounts() -> None:
+    assert not kerberos_fits(Target("h", "10.0.0.1", user="u@LAB.TEST"))
+    assert not kerberos_fits(Target("h", "pc01.lab.test", user="lab"))
