@@ -68,7 +68,7 @@ def _reasons(value: Any) -> tuple[Reason, ...]:
     if not isinstance(items, list | tuple):
         raise WrongValueError(f"must be a list of reasons, not {describe(value)}", "write [transport]")
     for item in items:
-        if item in {Reason.AUTH, Reason.AUTH_BLOCKED} and isinstance(item, str):
+        if isinstance(item, str) and item in {Reason.AUTH, Reason.AUTH_BLOCKED}:
             raise WrongValueError(
                 f"{item!r} is never tried again", "a second wrong password may lock the account"
             )
