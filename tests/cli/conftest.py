@@ -7,6 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from ddcplay.cli.program import build_program
 
 PLAYBOOK = """\
 - name: Quick look
@@ -64,5 +67,19 @@ def ddcplay(project: Path, environment: dict[str, str]) -> Ddcplay:
             timeout=60,
             check=False,
         )
+
+    return run
+
+
+@pytest.fixture
+def inside(project: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Ddcplay:
+    """Run the program in this process: as `ddcplay`, without the time a process takes to start."""
+    monkeypatch.chdir(project)
+    for name in set(os.environ) - set(environment):
+        monkeypatch.delenv(name)
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        done = CliRunner().invoke(build_program(), list(words), prog_name="ddcplay")
+        return subprocess.CompletedProcess(words, done.exit_code, done.stdout, done.stderr)
 
     return run

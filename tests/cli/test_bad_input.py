@@ -21,19 +21,19 @@ def refused(done: subprocess.CompletedProcess[str], project: Path) -> str:
 
 @pytest.mark.parametrize("command", ["run", "plan", "check"])
 def test_wrong_key_is_refused_with_its_place_and_the_nearest_key(
-    command: str, ddcplay: Ddcplay, project: Path
+    command: str, inside: Ddcplay, project: Path
 ) -> None:
     bad = project / "playbooks" / "bad.yml"
     bad.write_text("- name: x\n  hosts: labs\n  probs:\n    - name: a\n      command: ver\n")
 
-    message = refused(ddcplay(command, "bad"), project)
+    message = refused(inside(command, "bad"), project)
 
     assert "bad.yml:3:3" in message
     assert "'probs'" in message
     assert "probes" in message
 
 
-def test_all_problems_of_all_files_are_told_each_on_its_line(ddcplay: Ddcplay, project: Path) -> None:
+def test_all_problems_of_all_files_are_told_each_on_its_line(inside: Ddcplay, project: Path) -> None:
     (project / "one.yml").write_text(
         "- name: x\n  hosts: labs\n  zzz: 1\n  probes: [{name: a, command: ver}]\n"
     )
@@ -41,7 +41,7 @@ def test_all_problems_of_all_files_are_told_each_on_its_line(ddcplay: Ddcplay, p
         "- name: y\n  hosts: labs\n  tasks: []\n  probes: [{name: a, command: ver}]\n"
     )
 
-    message = refused(ddcplay("check", "one.yml", "two.yml"), project)
+    message = refused(inside("check", "one.yml", "two.yml"), project)
 
     lines = [line for line in message.splitlines() if line.startswith("ddcplay: error: ")]
     assert len(lines) == 2
@@ -76,25 +76,29 @@ def test_all_problems_of_all_files_are_told_each_on_its_line(ddcplay: Ddcplay, p
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_wrong_call_is_refused_and_nothing_is_contacted(
-    words: list[str], told: str, ddcplay: Ddcplay, project: Path
+    words: list[str], told: str, inside: Ddcplay, project: Path
 ) -> None:
-    assert told in refused(ddcplay(*words), project)
+    assert told in refused(inside(*words), project)
 
 
-def test_unknown_group_in_a_playbook_is_refused(ddcplay: Ddcplay, project: Path) -> None:
+def test_unknown_group_in_a_playbook_is_refused(inside: Ddcplay, project: Path) -> None:
     (project / "lost.yml").write_text("- name: x\n  hosts: lasb\n  probes: [{name: a, command: ver}]\n")
 
-    message = refused(ddcplay("run", "lost.yml"), project)
+    message = refused(inside("run", "lost.yml"), project)
 
     assert "lasb" in message
 
 
-def test_traceback_is_shown_on_demand_only(ddcplay: Ddcplay) -> None:
-    assert "Traceback" not in ddcplay("run", "nothing", "-vv").stderr
-    assert "Traceback" in ddcplay("run", "nothing", "-vvv").stderr
+def test_the_real_program_refuses_the_same_way(ddcplay: Ddcplay, project: Path) -> None:
+    assert "nothing.yml" in refused(ddcplay("run", "nothing.yml"), project)
 
 
-def test_a_secret_given_with_e_is_never_shown(ddcplay: Ddcplay) -> None:
+def test_traceback_is_shown_on_demand_only(inside: Ddcplay) -> None:
+    assert "Traceback" not in inside("run", "nothing", "-vv").stderr
+    assert "Traceback" in inside("run", "nothing", "-vvv").stderr
+
+
+def test_a_secret_given_with_e_is_never_shown(inside: Ddcplay) -> None:
     for words in (["plan", "quick"], ["plan", "quick", "--json"], ["run", "nothing", "-vvv"]):
-        done = ddcplay(*words, "-e", "ansible_password=Sup3rS3cret!")
+        done = inside(*words, "-e", "ansible_password=Sup3rS3cret!")
         assert "Sup3rS3cret!" not in done.stdout + done.stderr
