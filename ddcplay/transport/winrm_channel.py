@@ -9,7 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ddcplay.errors import FaultError
-from ddcplay.transport.winrm_faults import ConnectionCutError, MuteError, StaleConnectionError, status_fault
+from ddcplay.transport.winrm_faults import (
+    ConnectionCutError,
+    MuteError,
+    NotAcceptedError,
+    StaleConnectionError,
+    status_fault,
+)
 from ddcplay.transport.winrm_login import Login
 from ddcplay.transport.winrm_wire import Wire
 from ddcplay.transport.wsman import Request
@@ -61,9 +67,8 @@ class Channel:
             FaultError: no readable answer. After `connection_lost` nothing more can be asked.
         """
         if self.lost:
-            raise FaultError(
-                "transport", f"the connection was lost before: {self.lost}", connection_lost=True
-            )
+            lost = f"the connection was lost before: {self.lost}"
+            raise NotAcceptedError("transport", lost, connection_lost=True)
         for left in range(_REBUILDS, -1, -1):
             try:
                 return self._ask_once(request, deadline)
@@ -113,7 +118,7 @@ class Channel:
             self.give_up(fault.message)
             # The host was reached before, so its silence now is a failure of the visit, not an absence.
             reason = fault.reason if fault.reason in ("auth", "quota", "timeout") else "transport"
-            raise FaultError(
+            raise NotAcceptedError(
                 reason, f"the session could not be rebuilt: {fault.message}", fault.hint, connection_lost=True
             ) from fault
 

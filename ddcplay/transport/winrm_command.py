@@ -9,7 +9,7 @@ from __future__ import annotations
 from ddcplay.errors import FaultError
 from ddcplay.model.result import ProbeOutput, Reason
 from ddcplay.transport.base import Command
-from ddcplay.transport.winrm_faults import ConnectionCutError, MuteError
+from ddcplay.transport.winrm_faults import MuteError, NotAcceptedError
 from ddcplay.transport.winrm_shells import Shells
 from ddcplay.transport.wsman import STDIN_PIECE_BYTES
 from ddcplay.transport.wsman_fault import (
@@ -99,9 +99,9 @@ class CommandRun:
                 if last_try or not fault.is_code(*_UNUSABLE_SHELL):
                     raise
                 self._recycle(fault)
-            except (MuteError, ConnectionCutError):
-                # Nobody knows whether it runs; sending it again could run it twice.
-                self._accepted = True
+            except FaultError as fault:
+                # Unless it was turned away nobody knows whether it runs; sending it again could run it twice.
+                self._accepted = not isinstance(fault, NotAcceptedError)
                 raise
             else:
                 return

@@ -35,7 +35,11 @@ class MuteError(FaultError):
         )
 
 
-class StaleConnectionError(FaultError):
+class NotAcceptedError(FaultError):
+    """The request was certainly not carried out: it never left, or was turned away at the door."""
+
+
+class StaleConnectionError(NotAcceptedError):
     """The target had closed the idle connection; nothing of the request was accepted."""
 
     def __init__(self, what: str = "the target had closed the idle connection") -> None:
@@ -250,12 +254,9 @@ def status_fault(status: int, what: str, offered: str = "") -> FaultError:
     """
     if status == 401:
         schemes = f" (offered: {one_line(offered, 80)})" if offered else ""
-        return FaultError("auth", f"{what}: the target refused the logon, HTTP 401{schemes}", _REFUSED)
-    if 300 <= status < 400:
-        return _transport(
-            f"{what}: HTTP {status}, a redirect, which is never followed", "write the final address"
-        )
+        return NotAcceptedError("auth", f"{what}: the target refused the logon, HTTP 401{schemes}", _REFUSED)
     text, hint = _STATUS.get(status, ("unexpected answer", _DOCTOR))
-    fault = _transport(f"{what}: HTTP {status}: {text}", hint)
-    fault.retryable = status == 503
-    return fault
+    if 300 <= status < 400:
+        text, hint = "a redirect, which is never followed", "write the final address"
+    kind = NotAcceptedError if 300 <= status < 500 or status == 503 else FaultError
+    return kind("transport", f"{what}: HTTP {status}: {text}", hint, retryable=status == 503)

@@ -8,7 +8,7 @@ import threading
 from typing import Any
 
 from ddcplay.errors import FaultError
-from ddcplay.transport.winrm_faults import MuteError, StaleConnectionError
+from ddcplay.transport.winrm_faults import MuteError, NotAcceptedError, StaleConnectionError
 from ddcplay.transport.wsman_read import MAX_ANSWER_BYTES
 from ddcplay.units import Deadline
 
@@ -118,7 +118,9 @@ class Wire:
         self._deadline = deadline
         self.answer_bytes = 0
         if self._aborted:
-            raise FaultError("transport", "the connection was shut down by the run", connection_lost=True)
+            raise NotAcceptedError(
+                "transport", "the connection was shut down by the run", connection_lost=True
+            )
 
     def connect(self, deadline: Deadline) -> None:
         """Open TCP ahead of the first request, so that its trouble is told apart from all later trouble."""

@@ -277,6 +277,7 @@ class Standin:
         body = peer.reader.read(int(headers.get("content-length", "0")))
         refusal = self._authenticate(peer, headers)
         if refusal is not None:
+            self.replays += bool(body) and headers.get("content-type", "").startswith("multipart/")
             return self._reply(peer, refusal, None)
         if not body:
             return self._reply(peer, Http(200, b"", None), None)

@@ -268,12 +268,18 @@ def test_a_shell_that_vanishes_while_the_command_runs_is_not_started_again(
     assert server.names().count("Command") == 1
 
 
-@pytest.mark.parametrize("ending", ["cut", "timed out", "no id"])
+@pytest.mark.parametrize(
+    "ending", ["cut", "timed out", "no id", "no xml", "another's answer", "empty", "500 without a word"]
+)
 def test_a_command_of_unknown_fate_is_never_sent_again(standin, connected, budget, say, ending) -> None:
     answers = {
         "cut": say.cut(),
         "timed out": say.fault(TIMED_OUT, "w:TimedOut"),
         "no id": say.soap("<rsp:CommandResponse/>"),
+        "no xml": say.http(200, b"<html>"),
+        "another's answer": say.soap("<rsp:CommandResponse/>", relates="uuid:0"),
+        "empty": say.http(200, b""),
+        "500 without a word": say.http(500, b"", None),
     }
     server = standin(script={"Command": [answers[ending]]})
     output = connected(server).run(Command("a"), budget(5))
@@ -314,3 +320,23 @@ def test_operation_timeouts_shrink_with_the_deadline(standin, connected, budget)
 def test_round_trips_are_counted_without_the_logon(standin, connected, budget) -> None:
     output = connected(standin()).run(Command("a", last=True), budget(5))
     assert output.round_trips == 3
+
+
+@pytest.mark.parametrize("status", [403, 404, 413, 503])
+def test_a_command_that_was_turned_away_was_not_accepted(standin, connected, budget, say, status) -> None:
+    output = connected(standin(script={"Command": [say.http(status, b"", None)]})).run(
+        Command("a"), budget(5)
+    )
+    assert (output.reason, output.accepted) == (Reason.TRANSPORT, False)
+
+
+def test_a_refused_command_was_not_accepted_and_the_shell_stays(standin, connected, budget, say) -> None:
+    server = standin(
+        script={"Command": [say.fault(2147942606, text="The filename or extension is too long.")]}
+    )
+    connection = connected(server)
+    output = connection.run(Command("a"), budget(5))
+    assert (output.reason, output.accepted) == (Reason.TRANSPORT, False)
+    assert "8191" in output.hint
+    assert connection.run(Command("b"), budget(5)).reason is None
+    assert server.names().count("Create") == 1
