@@ -155,9 +155,11 @@ class RunningLab:
         with self._lock:
             if self._process.stdin is None or self._process.stdout is None or self._process.stdin.closed:
                 raise DdcplayError("the lab has been stopped")
-            self._process.stdin.write(json.dumps({"do": what, **arguments}) + "\n")
-            self._process.stdin.flush()
-            line = self._process.stdout.readline()
+            line = ""
+            with contextlib.suppress(BrokenPipeError):  # the lab is gone: the empty line below says so
+                self._process.stdin.write(json.dumps({"do": what, **arguments}) + "\n")
+                self._process.stdin.flush()
+                line = self._process.stdout.readline()
         if not line:
             raise DdcplayError("the lab process has ended", "look at lab.log in the lab's directory")
         answer = json.loads(line)
@@ -190,7 +192,8 @@ def start_lab(config: LabConfig, directory: Path) -> RunningLab:
     log_path = directory / "lab.log"
     with log_path.open("w", encoding="utf-8") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "ddcplay.lab", "--config", str(path)],
+            # -P: a file of the user's project must not stand in for a module of ours or of the library.
+            [sys.executable, "-P", "-m", "ddcplay.lab", "--config", str(path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
