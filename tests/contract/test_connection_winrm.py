@@ -41,6 +41,7 @@ def lab(lab_factory: Callable[[LabConfig], RunningLab]) -> RunningLab:
                 LabHost("tls", https=True),
                 LabHost("strict", https=True, cbt="strict"),
                 LabHost("clear", allow_unencrypted=True),
+                LabHost("mutual", https=True, schemes=("negotiate", "certificate")),
                 LabHost("sick"),
             )
         )
@@ -97,13 +98,28 @@ def test_two_commands_run_over_every_kind_of_logon(connect, lab, way) -> None:
     assert connection.facts()["encryption"] in ("message", "tls", "none")
 
 
+def test_a_client_certificate_logs_on_without_a_password(connect, lab) -> None:
+    certificate, key = lab.client_certificate
+    connection = connect(
+        "mutual",
+        auth=("certificate",),
+        cert_pem=str(certificate),
+        cert_key_pem=str(key),
+        password=None,
+        user=None,
+    )
+    assert connection.run(Command("hostname"), within(10)).reason is None
+    assert connection.facts()["auth"] == "certificate"
+
+
 def test_no_shell_is_left_behind(connect, lab) -> None:
     connection = connect()
     connection.run(Command("hostname"), within(10))
     connection.close()
     connection.close()
     stats = lab.stats("plain")
-    assert stats.get("shells_open", stats.get("open_shells", 0)) == 0
+    assert (stats["open_shells"], stats["shells_expired"]) == (0, 0)
+    assert stats["shells_created"] == stats["shells_deleted"] > 0
 
 
 def test_exit_codes_are_not_judged(connect) -> None:
