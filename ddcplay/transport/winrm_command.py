@@ -80,6 +80,7 @@ class CommandRun:
 
     def _start(self) -> None:
         for last_try in (False, True):
+            self._check_time()
             self._shell_id = self._shells.shell_for(self._command, self._deadline)
             self._check_time()
             operation_s, latest = self._shells.times(self._deadline)

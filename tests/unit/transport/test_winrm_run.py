@@ -340,3 +340,25 @@ def test_a_refused_command_was_not_accepted_and_the_shell_stays(standin, connect
     assert "8191" in output.hint
     assert connection.run(Command("b"), budget(5)).reason is None
     assert server.names().count("Create") == 1
+
+
+def test_a_budget_that_is_used_up_already_sends_nothing(standin, connected, budget) -> None:
+    server = standin()
+    output = connected(server).run(Command("a"), budget(0))
+    assert (output.reason, output.accepted, server.names()) == (Reason.TIMEOUT, False, [])
+
+
+def test_a_shell_that_could_not_be_made_in_time_is_a_timeout(standin, connected, budget, say) -> None:
+    server = standin(script={"Create": [say.fault(TIMED_OUT, "w:TimedOut")]})
+    output = connected(server).run(Command("a"), budget(5))
+    assert (output.reason, output.accepted) == (Reason.TIMEOUT, False)
+    assert "Command" not in server.names()
+
+
+def test_the_shell_of_a_used_up_account_is_renewed_once(standin, connected, budget, say) -> None:
+    server = standin(script={"Command": [say.started(), say.fault(2150859174, text="1500 operations")]})
+    connection = connected(server)
+    connection.run(Command("a"), budget(5))
+    assert connection.run(Command("b"), budget(5)).reason is None
+    assert server.names().count("Create") == 2
+    assert server.names().count("Delete") == 1
