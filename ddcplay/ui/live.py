@@ -17,27 +17,19 @@ from typing import Self
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
-from rich.table import Column, Table
+from rich.table import Table
 from rich.text import Text
 
 from ddcplay.engine.events import Event, IterationClosed, Notice
 from ddcplay.model.result import AttemptResult
+from ddcplay.ui.rooms import WIDE, rooms_text
 from ddcplay.ui.safe_text import safe_text
-from ddcplay.ui.state import HostStatus, PlayState, RoomState, RunState
+from ddcplay.ui.state import PlayState, RunState
 from ddcplay.ui.words import closed_words, iso_time, plural
 from ddcplay.units import Clock, format_duration
 
 REFRESH_S = 0.25
-_STYLES = {
-    HostStatus.OK: "green",
-    HostStatus.FAILED: "bold red",
-    HostStatus.UNAVAILABLE: "yellow",
-    HostStatus.SKIPPED: "cyan",
-    HostStatus.RUNNING: "bold blue",
-    HostStatus.WAITING: "dim",
-}
 _LEVEL_STYLES = {"info": "", "warning": "yellow", "error": "bold red"}
-_NARROW = 100
 _HEADLINES = 5
 """Lines of a play that are not rooms: title, column heads, sum, bar, one blank."""
 
@@ -137,7 +129,7 @@ def _play(play: PlayState, now: float, width: int, height: int) -> list[Renderab
     rooms_fit = max(1, lines - (len(failures) + 1 if failures else 0))
     parts: list[RenderableType] = [_title(play, now, width)]
     if play.rooms:
-        parts += [_rooms(play, rooms_fit, width), _bar(play, now, width)]
+        parts += [rooms_text(list(play.rooms.values()), rooms_fit, width), _bar(play, now, width)]
     if failures:
         parts += [Text("Last failures", style="bold"), _failures(failures)]
     return [*parts, Text("")]
@@ -158,7 +150,7 @@ def _title(play: PlayState, now: float, width: int) -> Text:
         title.append(f" · ended: {safe_text(play.ended)}", style="bold")
     elif play.next_at is not None:
         title.append(f" · next in {_countdown(play.next_at - now)}", style="bold")
-    elif play.closed is None and width >= _NARROW:
+    elif play.closed is None and width >= WIDE:
         title.append(f" · running for {_countdown(now - play.started_at)}")
     title.append(f" · started {_clock_time(play.started_at)} · id {play.iteration}", style="dim")
     return title
@@ -172,58 +164,6 @@ def _countdown(seconds: float) -> str:
 
 def _clock_time(unix_s: float) -> str:
     return iso_time(unix_s)[11:19]
-
-
-def _rooms(play: PlayState, fit: int, width: int) -> Table:
-    shown, folded = fold_rooms(list(play.rooms.values()), fit)
-    wide = width >= _NARROW
-    columns = [
-        Column("Room", no_wrap=True, overflow="ellipsis", max_width=max(12, width // 4)),
-        *(
-            Column(head, justify="right", no_wrap=True)
-            for head in ("PCs", "ok", "failed", "unavail.", "skipped")
-        ),
-        Column("running", justify="right", no_wrap=True),
-    ]
-    if wide:
-        columns.append(Column("", width=24))
-    table = Table(*columns, box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for room in shown:
-        table.add_row(*_room_cells(room, safe_text(room.name), wide=wide))
-    if folded:
-        name = f"… {plural(len(folded), 'more room')}"
-        table.add_row(*_room_cells(_sum(folded), name, wide=wide), style="dim")
-    return table
-
-
-def _room_cells(room: RoomState, name: str, *, wide: bool) -> list[RenderableType]:
-    shown = (HostStatus.OK, HostStatus.FAILED, HostStatus.UNAVAILABLE, HostStatus.SKIPPED, HostStatus.RUNNING)
-    cells: list[RenderableType] = [Text(name), Text(str(room.total), style="bold")]
-    for status in shown:
-        count = room.counts[status]
-        cells.append(Text(str(count) if count else "·", style=_STYLES[status] if count else "dim"))
-    if wide:
-        settled = room.total - room.counts[HostStatus.WAITING] - room.counts[HostStatus.RUNNING]
-        cells.append(ProgressBar(total=max(1, room.total), completed=settled, width=24))
-    return cells
-
-
-def fold_rooms(rooms: Sequence[RoomState], fit: int) -> tuple[list[RoomState], list[RoomState]]:
-    """Choose the rooms to show in `fit` lines: those with the latest news, in their own order.
-
-    Returns:
-        Rooms with a line each, and rooms that share the last line.
-    """
-    if len(rooms) <= fit:
-        return list(rooms), []
-    newest = sorted(rooms, key=lambda room: room.news, reverse=True)[: max(0, fit - 1)]
-    names = {room.name for room in newest}
-    return [room for room in rooms if room.name in names], [room for room in rooms if room.name not in names]
-
-
-def _sum(rooms: Sequence[RoomState]) -> RoomState:
-    counts = {status: sum(room.counts[status] for room in rooms) for status in HostStatus}
-    return RoomState("", sum(room.total for room in rooms), counts)
 
 
 def _bar(play: PlayState, now: float, width: int) -> RenderableType:

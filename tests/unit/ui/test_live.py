@@ -19,7 +19,8 @@ from ddcplay.engine.events import (
     WaitingForNext,
 )
 from ddcplay.model.result import AttemptResult, Reason
-from ddcplay.ui.live import LiveProgress, fold_rooms, render
+from ddcplay.ui.live import LiveProgress, render
+from ddcplay.ui.rooms import fold_rooms
 from ddcplay.ui.state import RoomState, RunState
 from ddcplay.units import Clock, SystemClock
 
