@@ -210,7 +210,7 @@ def _findstr(console: Console, rest: str) -> Program:
     return 0 if found else 1
 
 
-def _systeminfo(console: Console, _rest: str) -> Program:
+def _systeminfo(console: Console, rest: str) -> Program:
     machine, now = console.machine, console.now()
     caption, version = machine.system
     boot = datetime.fromtimestamp(machine.booted_at(now), UTC)
@@ -230,8 +230,35 @@ def _systeminfo(console: Console, _rest: str) -> Program:
         ("Available Physical Memory", f"{machine.free_memory_bytes(now) // 1024**2:,} MB"),
         ("Domain", f"{machine.domain.lower()}.example"),
     )
+    if re.search(r"/fo\s+csv", rest, re.IGNORECASE):
+        head = ",".join(f'"{label}"' for label, _ in rows) + "\n"
+        line = ",".join('"' + " ".join(value.split()) + '"' for _, value in rows) + "\n"
+        yield console.out(line if re.search(r"/nh", rest, re.IGNORECASE) else head + line)
+        return 0
     yield console.out("\n" + "".join(f"{label + ':':<27}{value}\n" for label, value in rows))
     return 0
+
+
+def _fsutil(console: Console, rest: str) -> Program:
+    match = re.search(r"diskfree\s+([a-z]:)", rest, re.IGNORECASE)
+    wanted = match[1].upper() if match else ""
+    for disk in console.machine.disks(console.now()):
+        if disk.device == wanted:
+            yield console.out(
+                f"Total free bytes                : {disk.free_bytes:>18,}\n"
+                f"Total bytes                     : {disk.size_bytes:>18,}\n"
+                f"Total quota free bytes          : {disk.free_bytes:>18,}\n"
+            )
+            return 0
+    yield console.out("Error:  The system cannot find the path specified.\n")
+    return 1
+
+
+def _query(console: Console, rest: str) -> Program:
+    if rest.strip().lower().startswith("user"):
+        return (yield from _quser(console, ""))
+    yield console.err("Invalid parameter(s)\nQUERY { PROCESS | SESSION | TERMSERVER | USER }\n")
+    return 1
 
 
 def _ipconfig(console: Console, rest: str) -> Program:
@@ -314,10 +341,12 @@ _INTERNAL: dict[str, Builtin] = {
 _PROGRAMS: dict[str, Builtin] = {
     "chcp": _chcp,
     "findstr": _findstr,
+    "fsutil": _fsutil,
     "hostname": _hostname,
     "ipconfig": _ipconfig,
     "more": _more,
     "ping": _ping,
+    "query": _query,
     "quser": _quser,
     "sleep": _sleep,
     "sort": _sort,

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from xml.sax.saxutils import escape
 
-from ddcplay.lab import commands
+from ddcplay.lab import commands, wmi
 from ddcplay.lab.program import Console, Program, Sleep, Write, codec_of
 
 _PROGRESS = (
@@ -19,6 +19,16 @@ _PROGRESS = (
     '<T>System.Object</T></TN><MS><I64 N="SourceId">1</I64><PR N="Record">'
     "<AV>Preparing modules for first use.</AV><AI>0</AI><Nil /><PI>-1</PI><PC>-1</PC><T>Completed</T>"
     "<SR>-1</SR><SD> </SD></PR></MS></Obj>"
+)
+_CIM = re.compile(
+    r"\(?Get-(?:CimInstance|WmiObject)\s+(?:-Class(?:Name)?\s+)?(?P<name>\w+)\)?(?:\.(?P<property>\w+))?",
+    re.IGNORECASE,
+)
+_SOFTWARE = (
+    '"DisplayName","DisplayVersion","Publisher"\n'
+    '"7-Zip 24.08 (x64)","24.08","Igor Pavlov"\n'
+    '"Mozilla Firefox (x64 en-US)","140.5.0","Mozilla"\n'
+    '"LibreOffice 25.2","25.2.7.2","The Document Foundation"\n'
 )
 _OPTION = re.compile(r"\s*[-/]([A-Za-z]+)(?=\s|$)")
 _FLAGS = ("noprofile", "nop", "noninteractive", "noni", "nologo", "sta", "mta")
@@ -91,6 +101,9 @@ def _split(script: str) -> Iterator[str]:
 
 
 def _statements(console: Console, script: str, errors: list[str]) -> Program:
+    if re.search(r"CurrentVersion\\Uninstall", script) and "convertto-csv" in script.lower():
+        yield console.out(_SOFTWARE)
+        return 0
     code = 0
     variables: dict[str, str] = {}
     for statement in _split(script):
@@ -144,6 +157,8 @@ def _statement(console: Console, variables: dict[str, str], statement: str, erro
     if lowered == "get-process":
         yield console.out(_process_table(console))
         return 0
+    if asked := _CIM.fullmatch(statement):
+        return (yield from _cim(console, asked, errors))
     value = _value(console, variables, statement)
     if value is not None:
         yield console.out(value + "\n")
@@ -160,6 +175,20 @@ def _statement(console: Console, variables: dict[str, str], statement: str, erro
         " \n",
     ]
     return 1
+
+
+def _cim(console: Console, asked: re.Match[str], errors: list[str]) -> Program:
+    found = wmi.rows_of(console.machine, console.now(), "root/cimv2", asked["name"])
+    if found is None:
+        errors += ["Get-CimInstance : Invalid class \n", "    + FullyQualifiedErrorId : HRESULT 0x80041010\n"]
+        return 1
+    for row in found[1]:
+        by_name = {key.lower(): value for key, value in row.items()}
+        if asked["property"]:
+            yield console.out(f"{by_name.get(asked['property'].lower(), '')}\n")
+        else:
+            yield console.out("".join(f"{key:<28}: {value}\n" for key, value in row.items()) + "\n")
+    return 0
 
 
 def _value(console: Console, variables: dict[str, str], text: str) -> str | None:

@@ -123,6 +123,20 @@ def test_powershell_runs_a_script_from_standard_input(line: str) -> None:
     assert (out, err, code) == ("y\r\n", "", 2)
 
 
+def test_the_playbooks_of_the_project_are_answered() -> None:
+    head, row = run("systeminfo /fo csv")[0].splitlines()
+    assert head.startswith('"Host Name","OS Name"')
+    assert row.count('","') == head.count('","')
+    assert "Total bytes" in run("fsutil volume diskfree C:")[0]
+    assert run("fsutil volume diskfree Q:")[2] == 1
+    assert run("query user")[2] in (0, 1)
+    quiet = "powershell -Command \"$ProgressPreference = 'SilentlyContinue'; "
+    free, err, code = run(quiet + '(Get-CimInstance Win32_OperatingSystem).FreePhysicalMemory"')
+    assert (free.strip().isdigit(), err, code) == (True, "", 0)
+    software = "Get-ItemProperty 'HKLM:\\SOFTWARE\\CurrentVersion\\Uninstall\\*' | ConvertTo-Csv"
+    assert run(f'{quiet}{software}"')[0].startswith('"DisplayName"')
+
+
 def test_powershell_errors_are_clixml_with_escaped_line_ends() -> None:
     _, err, code = run(encoded("Write-Error 'a<b'"))
     assert code == 1
