@@ -40,11 +40,13 @@ class LiveProgress:
     Args:
         console: a terminal.
         clock: for rates, ETA and countdown.
+        refresh_s: least seconds between two pictures.
     """
 
-    def __init__(self, console: Console, clock: Clock) -> None:
+    def __init__(self, console: Console, clock: Clock, refresh_s: float = REFRESH_S) -> None:
         self._console = console
         self._clock = clock
+        self._refresh_s = refresh_s
         self._state = RunState()
         self._lock = threading.Lock()
         self._lines: deque[Text] = deque()
@@ -89,7 +91,7 @@ class LiveProgress:
 
     def _draw_until_stopped(self) -> None:
         drawn: tuple[int, int] | None = None
-        while not self._stopping.wait(REFRESH_S):
+        while not self._stopping.wait(self._refresh_s):
             # A second that passes changes rates and countdowns even when nothing else happened.
             current = (self._state.version, int(self._clock.monotonic()))
             if current == drawn:

@@ -148,10 +148,13 @@ def test_a_terminal_that_goes_away_does_not_stop_the_run(started: Started, clock
             raise OSError(5, "terminal is gone")
 
     console = Console(file=io.StringIO(), width=80, height=24, force_terminal=True)
-    with LiveProgress(console, clock) as progress:
+    with LiveProgress(console, clock, refresh_s=0.001) as progress:
         console.file = Gone()
         progress.handle(started(ROOMS))
         progress.handle(Notice("info", "still here"))
+        progress._thread.join(timeout=5)  # an error there would fail this test as an unhandled warning
+        assert not progress._thread.is_alive()
+        progress.handle(Notice("info", "and here"))
 
 
 def test_a_hundred_events_a_second_cost_next_to_nothing(started: Started, attempt: Attempt) -> None:
