@@ -85,7 +85,7 @@ def test_a_broken_pipe_ends_quietly_with_zero(lines: int) -> None:
     )
     done = subprocess.run(
         ["bash", "-c", f'{sys.executable} -c "$0" | true; exit ${{PIPESTATUS[0]}}', code],
-        # What is still buffered when the pipe breaks would be complained about by the interpreter's last flush.
+        # Buffered: what is left when the pipe breaks would make the interpreter's last flush complain.
         env={key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"},
         capture_output=True,
         text=True,
