@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ddcplay.engine.events import Observers
     from ddcplay.engine.experiment import ExperimentSetup
     from ddcplay.engine.iteration import Services, Sweep
+    from ddcplay.secrets.redact import Redactor
     from ddcplay.transport.sweep import SweepAnswer
 
 
@@ -332,7 +333,24 @@ def _plan(play: Play, inventory: Inventory, options: Options) -> tuple[Plan, tup
         skip_tags=options.skip_tags,
         per_host_secret=_owners_of_secrets(inventory),
     )
+    _check_probes(play, plan)
     return plan, warnings
+
+
+def _check_probes(play: Play, plan: Plan) -> None:
+    """Let each kind of probe refuse what it cannot run, before anything is contacted."""
+    from ddcplay.engine.adhoc import LoginProbe
+
+    probes = _loader("ddcplay.probes", lambda make: make(), {LoginProbe.kind: LoginProbe()})
+    places = {entry.name: entry.place for entry in play.probes}
+    problems: dict[str, Problem] = {}
+    for spec in {id(spec): spec for host in plan.hosts for spec in host.probes}.values():
+        try:
+            probes(spec.kind).command_line(spec)
+        except UsageError as error:
+            problems.setdefault(spec.name, Problem(places[spec.name], error.message, error.hint))
+    if problems:
+        raise ConfigError(tuple(problems.values()))
 
 
 def _rooms(play: Play, inventory: Inventory) -> Callable[[str], str]:
@@ -347,7 +365,7 @@ def _rooms(play: Play, inventory: Inventory) -> Callable[[str], str]:
 
 
 def _owners_of_secrets(inventory: Inventory) -> Callable[[str], bool]:
-    """Tell which hosts have a password of their own: written for that host, and no other host has the same."""
+    """Tell which hosts have a password of their own: written for the host, and no other has the same."""
     names = ("ansible_password", "ansible_winrm_password", "ansible_ssh_pass", "ansible_psrp_password")
     uses = Counter(
         (reference.scheme, reference.value)
@@ -432,8 +450,11 @@ def _run_setups(
     """Run experiments side by side, each in a thread of its own; returns the last iteration of each."""
     from ddcplay.engine.events import Notice, Observers
     from ddcplay.engine.experiment import Experiment
+    from ddcplay.engine.redacted import Redacted
+    from ddcplay.secrets.redact import Redactor
 
-    told = Observers(observers)
+    redactor = Redactor()
+    told = Observers([Redacted(observer, redactor) for observer in observers])
     last: dict[str, IterationClosed | None] = {setup.plan.experiment: None for setup in setups}
     errors: list[BaseException] = []
 
@@ -446,7 +467,7 @@ def _run_setups(
         except BaseException as error:  # noqa: BLE001 - raised again below, in the thread of the command
             errors.append(error)
 
-    with _services(settings, setups, told, stop, sweep) as services:
+    with _services(settings, setups, told, stop, redactor, sweep) as services:
         threads = [
             threading.Thread(target=live, args=(setup, services), name=setup.plan.experiment, daemon=True)
             for setup in setups
@@ -467,6 +488,7 @@ def _services(
     setups: Sequence[ExperimentSetup],
     observers: Observers,
     stop: StopRequest,
+    redactor: Redactor,
     sweep: Sweep | None,
 ) -> Iterator[Services]:
     """Make what all experiments of a process share, and take it down again."""
@@ -476,19 +498,17 @@ def _services(
     from ddcplay.engine.executors import Means
     from ddcplay.engine.gate import CredentialGate
     from ddcplay.engine.iteration import Services
-    from ddcplay.secrets.redact import Redactor
     from ddcplay.secrets.reference import SecretStore
     from ddcplay.store.ledger import CredentialLedger
     from ddcplay.transport.sweep import sweep as real_sweep
 
     clock = SystemClock()
-    redactor = Redactor()
     secrets = SecretStore(redactor, root=settings.project_root)
     workers = min(settings.workers, sum(setup.play.concurrency for setup in setups))
     transports = _loader("ddcplay.transports", lambda make: make(secrets.resolve, clock))
     probes = _loader("ddcplay.probes", lambda make: make(), {LoginProbe.kind: LoginProbe()})
     executor = load("ddcplay.executors", settings.executor)(
-        Means(transports, probes, clock, redactor.text), workers
+        Means(transports, probes, clock, secrets.resolve, redactor.text), workers
     )
     ledger = CredentialLedger(settings.data_dir)
     gate = CredentialGate(

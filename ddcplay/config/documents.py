@@ -83,7 +83,7 @@ def _environment(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     seen: dict[str, str] = {}
-    result = {}
+    result: dict[str, str | SecretRef] = {}
     for name, item in value.items():
         if not isinstance(name, str) or not name or any(char in name for char in "=\0\r\n"):
             raise WrongValueError(
@@ -95,8 +95,8 @@ def _environment(value: Any) -> Any:
             )
         seen[name.upper()] = name
         if isinstance(item, SecretRef):
-            hint = "handing a secret to a probe is not yet supported"
-            raise WrongValueError(f"{name!r} is a secret", hint, (name,))
+            result[name] = item
+            continue
         if isinstance(item, bool) or not isinstance(item, str | int | float):
             raise WrongValueError(f"{name!r} must be text, not {describe(item)}", "put it in quotes", (name,))
         if "\0" in str(item):
@@ -170,9 +170,9 @@ class ProbeOptions(Document):
     retries: Annotated[Whole, Field(ge=0, le=100)] = 0
     retry_delay: Duration = 0
     retry_on: Annotated[tuple[Reason, ...], BeforeValidator(_reasons)] = ()
-    env: Annotated[dict[str, str], BeforeValidator(_environment)] = {}
+    env: Annotated[dict[str, str | SecretRef], BeforeValidator(_environment)] = {}
     chdir: Text = ""
-    stdin: str = ""
+    stdin: str | SecretRef = ""
     codepage: Annotated[int, BeforeValidator(_codepage)] = 0
     keep: Literal["always", "on_failure", "on_change", "never"] = "always"
     priority: Literal["low", "below_normal", "normal"] = "normal"

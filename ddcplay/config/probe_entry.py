@@ -25,6 +25,7 @@ from ddcplay.config.values import Rendered, is_template
 from ddcplay.config.words import describe
 from ddcplay.config.yaml_marks import Loc
 from ddcplay.errors import ConfigError, Place, Problem
+from ddcplay.model.inventory import SecretRef
 from ddcplay.model.plan import ProbeSpec
 from ddcplay.model.playbook import ProbeEntry
 
@@ -235,8 +236,12 @@ def _on_host(entry: ProbeEntry, key: str, host: str, message: str, hint: str) ->
     return Problem(place, f"probe {entry.name!r} on host {host!r}: {message}", hint)
 
 
-def _encoded(entry: ProbeEntry, document: ProbeOptions, host: str, problems: list[Problem]) -> bytes:
+def _encoded(
+    entry: ProbeEntry, document: ProbeOptions, host: str, problems: list[Problem]
+) -> bytes | SecretRef:
     """Give standard input in the code page of the remote shell, which is how its program reads it."""
+    if isinstance(document.stdin, SecretRef):
+        return document.stdin
     codepage = document.codepage or _UTF8
     try:
         return document.stdin.encode(codec_of(codepage) or "utf-8")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ddcplay.engine.visit import News, VisitResult, VisitTools, run_visit
+from ddcplay.model.inventory import SecretRef
 from ddcplay.model.plan import Visit
 from ddcplay.probing.base import Probe
 from ddcplay.transport.base import Connection, Transport
@@ -27,12 +28,14 @@ class Means:
         transport_for: connection name → transport.
         probe_for: probe kind → probe.
         clock: the process's clock.
+        resolve: turns a reference into the secret.
         redact: takes secrets out of a text.
     """
 
     transport_for: Callable[[str], Transport]
     probe_for: Callable[[str], Probe]
     clock: Clock
+    resolve: Callable[[SecretRef], str]
     redact: Callable[[str], str]
 
 
@@ -54,6 +57,7 @@ class OpenConnections:
 
     def __init__(self) -> None:
         self._open: set[Connection] = set()
+        self._aborted = False
         self._lock = threading.Lock()
 
     @contextmanager
@@ -61,6 +65,9 @@ class OpenConnections:
         """Know a connection for as long as a visit uses it."""
         with self._lock:
             self._open.add(connection)
+            too_late = self._aborted
+        if too_late:  # it was still connecting when all others were shut
+            connection.abort()
         try:
             yield
         finally:
@@ -70,6 +77,7 @@ class OpenConnections:
     def abort(self) -> None:
         """Shut the sockets of all of them."""
         with self._lock:
+            self._aborted = True
             doomed = tuple(self._open)
         for connection in doomed:
             connection.abort()
@@ -129,5 +137,11 @@ class ThreadExecutor:
 
 def _tools(means: Means, tell: Callable[[News], None], connections: OpenConnections) -> VisitTools:
     return VisitTools(
-        means.transport_for, means.probe_for, means.clock, means.redact, tell, connections.holding
+        means.transport_for,
+        means.probe_for,
+        means.clock,
+        means.resolve,
+        means.redact,
+        tell,
+        connections.holding,
     )

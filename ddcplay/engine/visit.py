@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from ddcplay.errors import FaultError, SecretError, UsageError
+from ddcplay.model.inventory import SecretRef
 from ddcplay.model.plan import ProbeSpec, Visit
 from ddcplay.model.result import AttemptResult, Outcome, ProbeOutput, Reason, outcome_of
 from ddcplay.probing.base import Probe
@@ -71,6 +72,7 @@ class VisitTools:
         transport_for: connection name → transport.
         probe_for: probe kind → probe.
         clock: the time of this visit.
+        resolve: turns a reference into the secret, as late as possible.
         redact: takes secrets out of a text.
         tell: takes news as they happen.
         holding: keeps a connection known while it is open, so that a second Ctrl-C can shut its sockets.
@@ -79,6 +81,7 @@ class VisitTools:
     transport_for: Callable[[str], Transport]
     probe_for: Callable[[str], Probe]
     clock: Clock
+    resolve: Callable[[SecretRef], str]
     redact: Callable[[str], str]
     tell: Callable[[News], None]
     holding: Callable[[Connection], AbstractContextManager[object]]
@@ -187,9 +190,14 @@ class _Visiting:
         while True:
             deadline = self._capped(budget_s)
             try:
-                output = self._tools.probe_for(probe.kind).run(probe, connection, deadline)
+                ready = _with_secrets(probe, self._tools.resolve)
+                output = self._tools.probe_for(probe.kind).run(ready, connection, deadline)
             except FaultError as fault:
                 output = _output_of(fault)
+            except SecretError as error:
+                output = ProbeOutput(
+                    reason=Reason.TRANSPORT, detail=error.message, hint=error.hint, accepted=True
+                )
             except Exception as error:  # noqa: BLE001 - as in _connect
                 output = _bug(error)
             output = _judged(output, probe)
@@ -229,6 +237,21 @@ class _Visiting:
         )
         self._attempts.append(result)
         self._tools.tell(result)
+
+
+def _with_secrets(probe: ProbeSpec, resolve: Callable[[SecretRef], str]) -> ProbeSpec:
+    """Put the secrets of `env` and `stdin` where their references stand; the plan keeps the references."""
+    env = tuple((name, _secret(value, resolve)) for name, value in probe.env)
+    stdin = probe.stdin
+    if isinstance(stdin, SecretRef):
+        stdin = resolve(stdin).encode(
+            "utf-8" if probe.codepage == 65001 else f"cp{probe.codepage}", "replace"
+        )
+    return probe if env == probe.env and stdin is probe.stdin else replace(probe, env=env, stdin=stdin)
+
+
+def _secret(value: str | SecretRef, resolve: Callable[[SecretRef], str]) -> str:
+    return resolve(value) if isinstance(value, SecretRef) else value
 
 
 def _output_of(fault: FaultError) -> ProbeOutput:

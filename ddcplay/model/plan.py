@@ -23,9 +23,9 @@ class ProbeSpec:
         retries: further tries after a retryable failure.
         retry_delay_s: pause between tries.
         retry_on: reasons that may be retried.
-        env: environment of the remote process.
+        env: environment of the remote process; a secret stays a reference until the visit.
         chdir: working directory of the remote process.
-        stdin: bytes fed to the process, None for none.
+        stdin: bytes fed to the process, None for none; a secret stays a reference until the visit.
         codepage: console code page of the remote shell.
         keep: `always on_failure on_change never`: what the default archive keeps.
         kill_tree: children are ended too after an expiry.
@@ -42,9 +42,9 @@ class ProbeSpec:
     retries: int = 0
     retry_delay_s: float = 5.0
     retry_on: tuple[Reason, ...] = (Reason.TRANSPORT,)
-    env: tuple[tuple[str, str], ...] = ()
+    env: tuple[tuple[str, str | SecretRef], ...] = ()
     chdir: str | None = None
-    stdin: bytes | None = None
+    stdin: bytes | SecretRef | None = None
     codepage: int = 65001
     keep: str = "always"
     kill_tree: bool = True

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from ddcplay.errors import UsageError
+from ddcplay.model.inventory import SecretRef
 from ddcplay.model.plan import ProbeSpec
 from ddcplay.model.result import ProbeOutput
 from ddcplay.transport.base import Command, Connection
 from ddcplay.units import Deadline
+
+T = TypeVar("T", str, bytes)
 
 
 def command_of(spec: ProbeSpec, line: str, stdin: bytes | None) -> Command:
@@ -20,12 +25,23 @@ def command_of(spec: ProbeSpec, line: str, stdin: bytes | None) -> Command:
     return Command(
         line=line,
         stdin=stdin,
-        env=spec.env,
+        env=tuple((name, _resolved(value)) for name, value in spec.env),
         chdir=spec.chdir,
         codepage=spec.codepage,
         max_output_bytes=spec.max_output_bytes,
         kill_tree=spec.kill_tree,
     )
+
+
+def own_stdin(spec: ProbeSpec) -> bytes | None:
+    """Return what the probe feeds its process; the visit has resolved a secret by now."""
+    return None if spec.stdin is None else _resolved(spec.stdin)
+
+
+def _resolved(value: T | SecretRef) -> T:
+    if isinstance(value, SecretRef):
+        raise TypeError("a secret reached a probe unresolved")
+    return value
 
 
 class CommandProbe:
@@ -51,4 +67,4 @@ class CommandProbe:
 
     def run(self, spec: ProbeSpec, connection: Connection, deadline: Deadline) -> ProbeOutput:
         """Run the line once."""
-        return connection.run(command_of(spec, self.command_line(spec), spec.stdin), deadline)
+        return connection.run(command_of(spec, self.command_line(spec), own_stdin(spec)), deadline)

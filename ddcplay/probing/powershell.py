@@ -12,7 +12,7 @@ from ddcplay.errors import UsageError
 from ddcplay.model.plan import ProbeSpec
 from ddcplay.model.result import ProbeOutput
 from ddcplay.probing.clixml import readable
-from ddcplay.probing.command import command_of
+from ddcplay.probing.command import command_of, own_stdin
 from ddcplay.transport.base import Connection
 from ddcplay.units import Deadline
 
@@ -44,7 +44,8 @@ class PowerShellProbe:
     def run(self, spec: ProbeSpec, connection: Connection, deadline: Deadline) -> ProbeOutput:
         """Run the script once; `stderr` stays raw, `stderr_text` is what a person reads."""
         line, script = _plan(spec)
-        output = connection.run(command_of(spec, line, spec.stdin if script is None else script), deadline)
+        stdin = own_stdin(spec) if script is None else script
+        output = connection.run(command_of(spec, line, stdin), deadline)
         return replace(output, stderr_text=readable(output.stderr))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import socket
 import threading
 from collections.abc import Callable, Sequence
@@ -32,6 +33,11 @@ class Address:
     text: str
     version: int
     scope_id: int = 0
+
+    @property
+    def loopback(self) -> bool:
+        """Whether it is this machine itself."""
+        return ipaddress.ip_address(self.text).is_loopback
 
     @property
     def family(self) -> socket.AddressFamily:

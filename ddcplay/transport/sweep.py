@@ -231,9 +231,13 @@ class _Look:
         best = _best_address(seen, echoes)
         evidence = Evidence(
             ports={port: knock for (index, port), knock in seen.items() if index == best},
-            echo=_first_done(echoes) if echoes else None,
+            echo=_first_done(echoes) if self._may_tell(addresses[best], echoes) else None,
         )
         return addresses[best], await self._identified(target, addresses[best], evidence)
+
+    def _may_tell(self, address: Address, echoes: Sequence[asyncio.Future[None]]) -> bool:
+        """Say whether an echo is evidence: from a loopback address it is this machine that answers."""
+        return bool(echoes) and (self._policy.method is PingMethod.ICMP or not address.loopback)
 
     async def _one_try(self, addresses: tuple[Address, ...], seen: dict[_Pair, Knock]) -> None:
         """Knock once at every pair that has not said anything final; end soon after one opens."""

@@ -55,7 +55,15 @@ for method in ("tcp", "auto", "icmp"):
         if report[method][0] <= 1.3 * 2 * 0.8:
             break
 server.close()
+mute = socket.socket()
+mute.bind(("10.77.2.1", 5999))
+mute.listen(0)
+fill = [socket.socket() for _ in range(4)]  # a full queue drops SYNs: only the port is silent
+for each in fill:
+    each.setblocking(False)
+    each.connect_ex(("10.77.2.1", 5999))
 few = [
+    Target("pings", "10.77.2.1", port=5999),
     Target("drops", "10.77.1.1", port=5985),
     Target("no_route", "10.79.0.1", port=5985),
     Target("away", "10.78.0.1", port=5985),
@@ -106,6 +114,8 @@ def test_no_route_and_silence_are_no_answer_and_a_refusal_is_a_machine_that_is_o
     took_s, answers = report["few"]
     assert isinstance(answers, dict)
     assert answers["drops"][:2] == ["port_closed", True]
+    assert answers["pings"][:2] == ["port_closed", True]
+    assert "ping" in answers["pings"][3]
     assert answers["no_route"][:2] == ["no_answer", False]
     assert "unreachable" in answers["no_route"][3]
     assert answers["away"][:2] == ["no_answer", False]

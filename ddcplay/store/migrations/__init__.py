@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from ddcplay.errors import StoreError
 from ddcplay.store.schema import HEAD
+
+_ALEMBIC = threading.Lock()
+"""Alembic keeps the running migration in module globals (`alembic.op`): one at a time per process."""
 
 
 def revision_of(connection: sa.Connection) -> str | None:
@@ -70,4 +74,5 @@ def _run_alembic(connection: sa.Connection) -> None:
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    with _ALEMBIC:
+        command.upgrade(config, "head")

@@ -75,7 +75,6 @@ def test_a_number_that_a_template_made_of_text_counts(tmp_path: Path) -> None:
             "'keep' must be one of always, on_failure, on_change, never",
         ),
         ('env: {A: "{{ x }}"}', {"env": {"A": ["x"]}}, "'env': 'A' must be text, not a list"),
-        ('env: {A: "{{ x }}"}', {"env": {"A": SecretRef("env", "X")}}, "'A' is a secret"),
         ('stdin: "{{ x }}"\n      codepage: 437', {"stdin": "€"}, "'stdin' holds '€', which code page 437"),
     ],
 )
@@ -89,6 +88,13 @@ def test_a_bad_value_after_rendering_names_place_probe_and_host(
     assert (problem.place.line, problem.place.column) == (6, written.index(":") + 9)
     assert problem.message.startswith("probe 'p' on host 'pc1': ")
     assert message in problem.message
+
+
+def test_a_secret_in_env_or_stdin_stays_a_reference(tmp_path: Path) -> None:
+    entry = entry_of(tmp_path, 'env: {A: "{{ x }}"}\n      stdin: "{{ y }}"')
+    spec = built(entry, {"env": {"A": SecretRef("env", "X")}, "stdin": SecretRef("file", "y")})
+    assert spec.env == (("A", SecretRef("env", "X")),)
+    assert spec.stdin == SecretRef("file", "y")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A clock the test owns, scripted transports and probes, and a dispatcher's jobs: shared by the engine's tests."""
+"""A clock the test owns, scripted transports and probes: shared by the engine's tests."""
 
 from __future__ import annotations
 

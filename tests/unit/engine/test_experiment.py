@@ -61,7 +61,9 @@ class World:
         self.events.append(event)
 
     def run(self, *, seed=0, **setup):
-        means = Means(lambda _n: self.transport, lambda _k: self.line_probe, self.clock, lambda text: text)
+        means = Means(
+            lambda _n: self.transport, lambda _k: self.line_probe, self.clock, lambda ref: ref.value, str
+        )
         executor = InlineExecutor(means, 1)
         ledger = CredentialLedger(self.path)
         try:

@@ -23,6 +23,7 @@ def go(clock, scripted, line_probe, visit_of):
             lambda _name: transport,
             lambda _kind: line_probe,
             clock,
+            lambda ref: ref.value,
             redact,
             news.append,
             lambda _c: nullcontext(),
@@ -154,7 +155,7 @@ def test_probes_past_the_visit_budget_fail_without_being_sent(go):
 
 
 def test_a_bug_in_a_probe_costs_that_probe_only(go, line_probe):
-    class Broken(Exception):
+    class BrokenError(Exception):
         pass
 
     calls = []
@@ -163,7 +164,7 @@ def test_a_bug_in_a_probe_costs_that_probe_only(go, line_probe):
     def run(spec, connection, deadline):
         calls.append(spec.name)
         if spec.name == "a":
-            raise Broken("secret text")
+            raise BrokenError("secret text")
         return healthy(spec, connection, deadline)
 
     line_probe.run = run
