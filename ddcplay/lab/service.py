@@ -66,7 +66,7 @@ class WinRmService:
         host = self._host
         host.counters.requests += 1
         if host.faults:
-            if host.faults.take("mute"):
+            if host.faults.take("mute", None if _logged_on(connection) else "login"):
                 return None
             if early := await self._before_login(connection):
                 return early
@@ -96,9 +96,8 @@ class WinRmService:
         if busy is not None and busy.operation in (None, "login"):
             faults.take("busy_503")
             return _busy(busy.value)
-        login = connection.session
         slow = faults.peek("slow", "login")
-        if slow and slow.operation == "login" and not (isinstance(login, Login) and login.user):
+        if slow and slow.operation == "login" and not _logged_on(connection):
             faults.take("slow", "login")
             await asyncio.sleep(slow.value)
         return None
@@ -193,6 +192,8 @@ class WinRmService:
             else:
                 operation = operations.operation_of(parsed)
                 self._host.counters.count(operation)
+                if self._host.faults.take("mute", operation):
+                    return None
                 if early := await self._planted(request, operation):
                     return early
                 status, body = await self._perform(connection, opened, parsed, operation)
@@ -260,3 +261,7 @@ class WinRmService:
 
 def _busy(retry_after_s: float) -> HttpAnswer:
     return HttpAnswer(503, extra=(f"Retry-After: {int(retry_after_s)}",), close=True)
+
+
+def _logged_on(connection: HttpConnection) -> bool:
+    return isinstance(connection.session, Login) and connection.session.user is not None

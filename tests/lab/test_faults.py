@@ -72,6 +72,18 @@ def test_mute_takes_the_connection_and_says_nothing(faulty: RunningLab, post: Ca
             client.recv(1)
 
 
+def test_mute_can_begin_at_one_operation(faulty: RunningLab, protocol: Callable[..., Any]) -> None:
+    faulty.set_fault("pc", Fault("mute", "receive", times=1))
+    client = protocol(faulty, "pc")
+    client.transport.read_timeout_sec = 0.3
+    shell = client.open_shell()
+    command = client.run_command(shell, "ver")
+    with pytest.raises(requests.ReadTimeout):
+        client.get_command_output_raw(shell, command)
+    assert client.get_command_output(shell, command)[2] == 0
+    client.close_shell(shell)
+
+
 def test_trickle_sends_byte_by_byte(faulty: RunningLab) -> None:
     faulty.set_fault("pc", Fault("trickle", value=0.03))
     with socket.create_connection(faulty.endpoint("pc"), timeout=2) as client:
