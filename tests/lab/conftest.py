@@ -65,37 +65,47 @@ def faulty(lab_factory: Callable[[LabConfig], RunningLab]) -> Iterator[RunningLa
 
 
 @pytest.fixture
-def session() -> Callable[..., winrm.Session]:
-    """Make a pywinrm session."""
+def session() -> Iterator[Callable[..., winrm.Session]]:
+    """Make pywinrm sessions; their sockets are closed after the test."""
+    made: list[winrm.Session] = []
 
     def make(lab: RunningLab, name: str, transport: str = "ntlm", **options: Any) -> winrm.Session:
         account = (options.pop("user", USER), options.pop("password", PASSWORD))
         options.setdefault("operation_timeout_sec", 5)
         options.setdefault("read_timeout_sec", 7)
         options = {"ca_trust_path": None, "proxy": None, **options}  # nothing from the environment
-        return winrm.Session(lab.url(name), auth=account, transport=transport, **options)
+        made.append(winrm.Session(lab.url(name), auth=account, transport=transport, **options))
+        return made[-1]
 
-    return make
+    yield make
+    for each in made:
+        each.protocol.transport.close_session()
 
 
 @pytest.fixture
-def protocol() -> Callable[..., Protocol]:
-    """Make pywinrm's lower layer: one connection, shells by hand."""
+def protocol() -> Iterator[Callable[..., Protocol]]:
+    """Make pywinrm's lower layer: one connection, shells by hand; closed after the test."""
+    made: list[Protocol] = []
 
     def make(lab: RunningLab, name: str, transport: str = "basic", timeout_s: int = 1) -> Protocol:
-        return Protocol(
-            lab.url(name),
-            transport=transport,
-            username=USER,
-            password=PASSWORD,
-            operation_timeout_sec=timeout_s,
-            read_timeout_sec=timeout_s + 5,
-            message_encryption="auto",
-            ca_trust_path=None,
-            proxy=None,
+        made.append(
+            Protocol(
+                lab.url(name),
+                transport=transport,
+                username=USER,
+                password=PASSWORD,
+                operation_timeout_sec=timeout_s,
+                read_timeout_sec=timeout_s + 5,
+                message_encryption="auto",
+                ca_trust_path=None,
+                proxy=None,
+            )
         )
+        return made[-1]
 
-    return make
+    yield make
+    for each in made:
+        each.transport.close_session()
 
 
 @pytest.fixture
