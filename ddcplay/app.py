@@ -154,6 +154,7 @@ def prepare(playbooks: Sequence[str], options: Options) -> Prepared:
     if problems:
         raise ConfigError(problems)
     _refuse_doubles(plays)
+    _refuse_unknown_tags(plays, options)
     return Prepared(settings, inventory, tuple(plays), tuple(dict.fromkeys(warnings)))
 
 
@@ -418,6 +419,16 @@ def _refuse_doubles(plays: Sequence[PreparedPlay]) -> None:
                 f"experiment {item.plan.experiment!r} is run twice: {first.play.place} and {item.play.place}",
                 "give each play an `experiment:` of its own, or name its playbook once",
             )
+
+
+def _refuse_unknown_tags(plays: Sequence[PreparedPlay], options: Options) -> None:
+    """Refuse `--tags` that choose nothing: a typo must not look like a run without failures."""
+    if options.tags and not any(item.plan.probe_names for item in plays):
+        known = sorted({tag for item in plays for entry in item.play.probes for tag in entry.tags})
+        raise UsageError(
+            f"no probe has the tag {', '.join(options.tags)}",
+            f"tags of these playbooks: {', '.join(known) or 'none'}",
+        )
 
 
 def _run_once(

@@ -281,7 +281,8 @@ def _judged(output: ProbeOutput, probe: ProbeSpec) -> ProbeOutput:
         return output
     if code in probe.ok_codes or code - _EXIT_CODE_RANGE in probe.ok_codes:
         return output
-    lines = (output.stderr_text or output.stderr.decode("utf-8", "replace")).strip().splitlines()
+    said = output.stderr.decode("utf-8", "replace") if output.stderr_text is None else output.stderr_text
+    lines = said.strip().splitlines()
     detail = f"exit code {code}" + (f": {lines[0][:200]}" if lines else "")
     hint = "see the probe's stderr in the archive; name further good codes in ok_codes"
     return replace(output, reason=Reason.EXIT_CODE, detail=detail, hint=hint)

@@ -93,6 +93,13 @@ def road(tmp_path, lab_factory):
         lab.stop()
 
 
+def wait_for(condition):
+    until = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < until, "it never happened"
+        time.sleep(0.05)
+
+
 def fleet(count, *special, **host):
     good = (LabHost(f"pc{n:03}", ("labs",), **host) for n in range(count))
     return LabConfig((*special, *good))
@@ -260,8 +267,7 @@ def test_the_first_ctrl_c_finishes_what_flies_and_the_run_exits_130(road):
 def test_the_second_ctrl_c_leaves_at_once_and_the_pass_can_go_on(road):
     there = road(fleet(20)).playbook(first="sleep 20 & hostname", timeout="40s")
     program = there.start()
-    while not there.lab.stats()["commands"]:
-        time.sleep(0.05)
+    wait_for(lambda: len(there.lab.stats()["commands"]) == 20)
     program.send_signal(signal.SIGINT)
     time.sleep(0.05)
     began = time.monotonic()
@@ -290,8 +296,7 @@ def test_sigterm_ends_politely_with_exit_code_0(road):
 def test_the_same_experiment_twice_is_refused_and_the_first_goes_on(road):
     there = road(fleet(10)).playbook(first="sleep 2 & hostname")
     first = there.start()
-    while not there.lab.stats()["commands"]:
-        time.sleep(0.05)
+    wait_for(lambda: there.lab.stats()["commands"])
     second = subprocess.run(
         [sys.executable, "-m", "ddcplay", "run", "road.yml", "-i", "lab.yml"],
         cwd=there.path,
