@@ -1,14 +1,14 @@
 """Every table of the store, for SQLite and PostgreSQL alike; the migrations build exactly this.
 
 One database may hold several experiments, so each row carries `experiment_id`. Times are UTC Unix seconds as
-float. `sample static filter_state alert notification debt` arrive with the capabilities that fill them.
+float. `sample static filter_state alert notification` arrive with the capabilities that fill them.
 """
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 
-HEAD = "0001"  # the newest migration; compared before Alembic is imported, so that opening stays quick
+HEAD = "0002"  # the newest migration; compared before Alembic is imported, so that opening stays quick
 
 metadata = sa.MetaData(
     naming_convention={
@@ -137,6 +137,23 @@ archive_file = sa.Table(  # how far the files of a (host, probe) are known to be
     sa.Column("stdout_end", sa.BigInteger, nullable=False),
     sa.Column("stderr_end", sa.BigInteger, nullable=False),
     sa.Column("digest", sa.Text, nullable=False),
+)
+
+debt = sa.Table(  # what is owed to a host: a probe of a single shot, or the removal of files left on it
+    "debt",
+    metadata,
+    sa.Column("experiment_id", sa.ForeignKey("experiment.id"), primary_key=True),
+    sa.Column("kind", sa.Text, primary_key=True),  # probe, cleanup
+    sa.Column("host", sa.Text, primary_key=True),
+    sa.Column("probe", sa.Text, primary_key=True),
+    sa.Column("payload", sa.Text, nullable=False),  # JSON; {} for a probe
+    sa.Column("since", sa.Double, nullable=False),
+    sa.Column("tries", sa.Integer, nullable=False),  # timeouts so far; three give a probe up
+    sa.Column("last_reason", sa.Text),  # why the last attempt left it owed
+    sa.Column("paid_at", sa.Double),
+    sa.Column("paid_by", sa.Text),  # id of the attempt that paid it, or the command that did
+    sa.Column("given_up_at", sa.Double),  # never together with paid_at
+    sqlite_with_rowid=False,
 )
 
 credential = sa.Table(  # what the credential gate knows (design §9.3); keys and hashes are salted
