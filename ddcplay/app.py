@@ -8,62 +8,29 @@ options and prints what comes back. Heavy parts are imported inside the function
 from __future__ import annotations
 
 import os
-import threading
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ddcplay.engine.events import IterationClosed, Observer
 from ddcplay.engine.stop import StopRequest
-from ddcplay.errors import ConfigError, DdcplayError, Place, Problem, UsageError
-from ddcplay.model.inventory import Host, Inventory, SecretRef
+from ddcplay.errors import ConfigError, Place, Problem, UsageError
+from ddcplay.model.inventory import Host, Inventory
+from ddcplay.model.options import Options
 from ddcplay.model.plan import Plan
 from ddcplay.model.playbook import Play, Playbook, ProbeEntry
 from ddcplay.model.result import AttemptResult, Outcome
-from ddcplay.plugins import load
-from ddcplay.units import SystemClock
+from ddcplay.plugins import load_once
+
+LOGIN = "login"
+"""The kind of the probe of `ping --login` (`engine.adhoc.LoginProbe`), which no playbook can name."""
 
 if TYPE_CHECKING:
     from ddcplay.config.settings import Settings
     from ddcplay.engine.adhoc import Answers
-    from ddcplay.engine.events import Observers
-    from ddcplay.engine.experiment import ExperimentSetup
-    from ddcplay.engine.iteration import Services, Sweep
-    from ddcplay.secrets.redact import Redactor
     from ddcplay.transport.sweep import SweepAnswer
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What the command line said, before any file is read.
-
-    Args:
-        directory: `-C`, None = the current directory.
-        inventory: `-i`, as often as written; empty = the setting or the default.
-        limit: `-l`, None for all.
-        tags: `-t`.
-        skip_tags: `--skip-tags`.
-        extra_vars: `-e`, already parsed and merged.
-        overrides: settings given as flags (`data_dir`, `executor`, `workers`, …).
-        concurrency: `-f`, None = the play's.
-        once: one iteration, whatever the schedule says.
-        iterations: this many iterations, None = the schedule's.
-    """
-
-    directory: Path | None = None
-    inventory: tuple[str, ...] = ()
-    limit: str | None = None
-    tags: tuple[str, ...] = ()
-    skip_tags: tuple[str, ...] = ()
-    extra_vars: Mapping[str, object] = field(default_factory=dict)
-    overrides: Mapping[str, object] = field(default_factory=dict)
-    concurrency: int | None = None
-    once: bool = False
-    iterations: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +133,7 @@ def run(prepared: Prepared, options: Options, observers: Sequence[Observer], sto
         StoreError: nothing can be written where the results belong.
     """
     from ddcplay.engine.experiment import ExperimentSetup
+    from ddcplay.engine.process import run_side_by_side
     from ddcplay.engine.provenance import provenance_of
 
     settings = prepared.settings
@@ -182,7 +150,7 @@ def run(prepared: Prepared, options: Options, observers: Sequence[Observer], sto
         )
         for item in prepared.plays
     ]
-    last = _run_setups(settings, setups, observers, stop)
+    last = run_side_by_side(settings, setups, observers, stop)
     return RunOutcome(
         last,
         interrupted=stop.finish.is_set(),
@@ -219,12 +187,12 @@ def ping(pattern: str, options: Options, *, login: bool, on_row: Callable[[PingR
     Returns:
         How many hosts answered (with `login`: were logged on to).
     """
-    from ddcplay.engine.adhoc import Answers, LoginProbe
+    from ddcplay.engine.adhoc import Answers
     from ddcplay.transport.sweep import HostState, sweep
 
     settings = read_settings(options)
     inventory, _ = load_inventory(options)
-    play = _ad_hoc_play("ping", pattern, ProbeEntry("login", LoginProbe.kind, "", {"timeout": 15}), options)
+    play = _ad_hoc_play("ping", pattern, ProbeEntry("login", LOGIN, "", {"timeout": 15}), options)
     plan, _ = _plan(play, inventory, options)
     if not login:
         states: list[HostState] = []
@@ -322,17 +290,18 @@ def _plan(play: Play, inventory: Inventory, options: Options) -> tuple[Plan, tup
     """Plan a play; returns it with the warnings of its pattern."""
     from ddcplay.config.playbook_file import build_probe
     from ddcplay.planning.planner import plan_play
+    from ddcplay.planning.rooms import owners_of_secrets, rooms_of
 
     hosts, warnings = _selected(inventory, play.hosts, options)
     plan = plan_play(
         play,
         hosts,
-        room_of=_rooms(play, inventory),
+        room_of=rooms_of(play, inventory),
         build_probe=build_probe,
         extra_vars=options.extra_vars,
         tags=options.tags,
         skip_tags=options.skip_tags,
-        per_host_secret=_owners_of_secrets(inventory),
+        per_host_secret=owners_of_secrets(inventory),
     )
     _check_probes(play, plan)
     return plan, warnings
@@ -340,59 +309,18 @@ def _plan(play: Play, inventory: Inventory, options: Options) -> tuple[Plan, tup
 
 def _check_probes(play: Play, plan: Plan) -> None:
     """Let each kind of probe refuse what it cannot run, before anything is contacted."""
-    from ddcplay.engine.adhoc import LoginProbe
-
-    probes = _loader("ddcplay.probes", lambda make: make(), {LoginProbe.kind: LoginProbe()})
+    probes = load_once("ddcplay.probes", lambda make: make())
     places = {entry.name: entry.place for entry in play.probes}
     problems: dict[str, Problem] = {}
     for spec in {id(spec): spec for host in plan.hosts for spec in host.probes}.values():
+        if spec.kind == LOGIN:
+            continue
         try:
             probes(spec.kind).command_line(spec)
         except UsageError as error:
             problems.setdefault(spec.name, Problem(places[spec.name], error.message, error.hint))
     if problems:
         raise ConfigError(tuple(problems.values()))
-
-
-def _rooms(play: Play, inventory: Inventory) -> Callable[[str], str]:
-    """Tell each host's room: the first of the play's `rooms` that holds it, else its deepest group."""
-    from ddcplay.planning.pattern import select_hosts
-
-    named: dict[str, str] = {}
-    for room in play.rooms:
-        for host in select_hosts(inventory, room).hosts:
-            named.setdefault(host.name, room)
-    return lambda host: named.get(host) or inventory.room(host)
-
-
-def _owners_of_secrets(inventory: Inventory) -> Callable[[str], bool]:
-    """Tell which hosts have a password of their own: written for the host, and no other has the same."""
-    names = ("ansible_password", "ansible_winrm_password", "ansible_ssh_pass", "ansible_psrp_password")
-    uses = Counter(
-        (reference.scheme, reference.value)
-        for host in inventory.hosts.values()
-        for reference in [_first_secret(host, names)]
-        if reference is not None
-    )
-    shared = {
-        (value.scheme, value.value)
-        for group in inventory.groups.values()
-        for name in names
-        if isinstance(value := group.vars.get(name), SecretRef)
-    }
-
-    def own(host: str) -> bool:
-        reference = _first_secret(inventory.hosts[host], names)
-        if reference is None:
-            return False
-        key = (reference.scheme, reference.value)
-        return key not in shared and uses[key] == 1 and len(uses) > 1
-
-    return own
-
-
-def _first_secret(host: Host, names: Sequence[str]) -> SecretRef | None:
-    return next((found for name in names if isinstance(found := host.vars.get(name), SecretRef)), None)
 
 
 def _render(text: str, variables: Mapping[str, object], place: Place) -> object:
@@ -443,114 +371,9 @@ def _run_once(
 ) -> None:
     """Make one pass in a scratch directory, or under an experiment's name when it is to be kept."""
     from ddcplay.engine.experiment import ExperimentSetup
+    from ddcplay.engine.process import run_side_by_side
 
     with TemporaryDirectory(prefix="ddcplay-") as scratch:
         directory = settings.data_dir / save if save else Path(scratch) / plan.experiment
         setup = ExperimentSetup(play, plan, directory, durability="full" if save else "batch", at_once=True)
-        _run_setups(settings, [setup], [answers, *observers], stop, sweep=answers.sweep)
-
-
-def _run_setups(
-    settings: Settings,
-    setups: Sequence[ExperimentSetup],
-    observers: Sequence[Observer],
-    stop: StopRequest,
-    *,
-    sweep: Sweep | None = None,
-) -> dict[str, IterationClosed | None]:
-    """Run experiments side by side, each in a thread of its own; returns the last iteration of each."""
-    from ddcplay.engine.events import Notice, Observers
-    from ddcplay.engine.experiment import Experiment
-    from ddcplay.engine.redacted import Redacted
-    from ddcplay.secrets.redact import Redactor
-
-    redactor = Redactor()
-    told = Observers([Redacted(observer, redactor) for observer in observers])
-    last: dict[str, IterationClosed | None] = {setup.plan.experiment: None for setup in setups}
-    errors: list[BaseException] = []
-
-    def live(setup: ExperimentSetup, services: Services) -> None:
-        try:
-            last[setup.plan.experiment] = Experiment(setup, services).run()
-        except DdcplayError as error:
-            errors.append(error)
-            told.handle(Notice("error", str(error), setup.plan.experiment))
-        except BaseException as error:  # noqa: BLE001 - raised again below, in the thread of the command
-            errors.append(error)
-
-    with _services(settings, setups, told, stop, redactor, sweep) as services:
-        threads = [
-            threading.Thread(target=live, args=(setup, services), name=setup.plan.experiment, daemon=True)
-            for setup in setups
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            while thread.is_alive():
-                thread.join(0.1)  # in slices, so that signal handlers run in between
-    if errors:
-        raise min(errors, key=lambda error: getattr(error, "exit_code", 1))
-    return last
-
-
-@contextmanager
-def _services(
-    settings: Settings,
-    setups: Sequence[ExperimentSetup],
-    observers: Observers,
-    stop: StopRequest,
-    redactor: Redactor,
-    sweep: Sweep | None,
-) -> Iterator[Services]:
-    """Make what all experiments of a process share, and take it down again."""
-    from ddcplay.engine.adhoc import LoginProbe
-    from ddcplay.engine.dispatcher import Dispatcher
-    from ddcplay.engine.events import Notice
-    from ddcplay.engine.executors import Means
-    from ddcplay.engine.gate import CredentialGate
-    from ddcplay.engine.iteration import Services
-    from ddcplay.secrets.reference import SecretStore
-    from ddcplay.store.ledger import CredentialLedger
-    from ddcplay.transport.sweep import sweep as real_sweep
-
-    clock = SystemClock()
-    secrets = SecretStore(redactor, root=settings.project_root)
-    workers = min(settings.workers, sum(setup.play.concurrency for setup in setups))
-    transports = _loader("ddcplay.transports", lambda make: make(secrets.resolve, clock))
-    probes = _loader("ddcplay.probes", lambda make: make(), {LoginProbe.kind: LoginProbe()})
-    executor = load("ddcplay.executors", settings.executor)(
-        Means(transports, probes, clock, secrets.resolve, redactor.text), workers
-    )
-    ledger = CredentialLedger(settings.data_dir)
-    gate = CredentialGate(
-        ledger,
-        secrets.resolve,
-        clock,
-        breaker=settings.auth_breaker,
-        retry_s=settings.auth_retry_s,
-        notice=lambda text: observers.handle(Notice("error", text)),
-    )
-    dispatcher = Dispatcher(executor, clock, workers, settings.ramp_per_s)
-    abort = threading.Thread(target=lambda: stop.leave.wait() and executor.abort(), daemon=True, name="abort")
-    abort.start()
-    try:
-        yield Services(clock, dispatcher, gate, sweep or real_sweep, observers, stop)
-    finally:
-        executor.shutdown()
-        ledger.close()
-
-
-def _loader(
-    group: str, make: Callable[[Any], Any], known: Mapping[str, Any] | None = None
-) -> Callable[[str], Any]:
-    """Return a function that loads a plug-in by name, once."""
-    found = dict(known or {})
-    lock = threading.Lock()
-
-    def get(name: str) -> Any:
-        with lock:
-            if name not in found:
-                found[name] = make(load(group, name))
-            return found[name]
-
-    return get
+        run_side_by_side(settings, [setup], [answers, *observers], stop, sweep=answers.sweep)

@@ -5,6 +5,8 @@ A broken plug-in nobody asked for must not stop the program, so nothing is impor
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from importlib.metadata import entry_points
 from typing import Any
@@ -47,3 +49,25 @@ def load(group: str, name: str) -> Any:
             "reinstall or remove the package that provides it",
         ) from error
     return loaded
+
+
+def load_once(
+    group: str, make: Callable[[Any], Any], known: Mapping[str, Any] | None = None
+) -> Callable[[str], Any]:
+    """Return a function that loads a plug-in by name and makes one object of it, once for all threads.
+
+    Args:
+        group: such as `ddcplay.transports`.
+        make: turns what the entry point names into the object.
+        known: objects that need no entry point.
+    """
+    found = dict(known or {})
+    lock = threading.Lock()
+
+    def get(name: str) -> Any:
+        with lock:
+            if name not in found:
+                found[name] = make(load(group, name))
+            return found[name]
+
+    return get

@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ddcplay.app import Options
+    from ddcplay.model.options import Options
 
 Directory = Annotated[
     Path | None,
@@ -61,9 +61,9 @@ def make_options(
         UsageError: `-C` is no directory, or `-e` cannot be read.
         ConfigError: a file of `-e @file` is wrong.
     """
-    from ddcplay.app import Options  # noqa: PLC0415 - commands import what they need when they run
     from ddcplay.cli.extra_vars import parse_extra_vars  # noqa: PLC0415 - same
     from ddcplay.errors import UsageError  # noqa: PLC0415 - same
+    from ddcplay.model.options import Options  # noqa: PLC0415 - commands import what they need when they run
 
     if directory is not None and not directory.is_dir():
         raise UsageError(f"-C {directory}: there is no such directory")

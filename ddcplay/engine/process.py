@@ -1,0 +1,114 @@
+"""What all experiments of one process share, and how they run side by side (design §9.9)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from ddcplay.config.settings import Settings
+from ddcplay.engine.adhoc import LoginProbe
+from ddcplay.engine.dispatcher import Dispatcher
+from ddcplay.engine.events import IterationClosed, Notice, Observer, Observers
+from ddcplay.engine.executors import Means
+from ddcplay.engine.experiment import Experiment, ExperimentSetup
+from ddcplay.engine.gate import CredentialGate
+from ddcplay.engine.iteration import Services, Sweep
+from ddcplay.engine.redacted import Redacted
+from ddcplay.engine.stop import StopRequest
+from ddcplay.errors import DdcplayError
+from ddcplay.plugins import load, load_once
+from ddcplay.secrets.redact import Redactor
+from ddcplay.secrets.reference import SecretStore
+from ddcplay.store.ledger import CredentialLedger
+from ddcplay.transport.sweep import sweep as real_sweep
+from ddcplay.units import SystemClock
+
+
+def run_side_by_side(
+    settings: Settings,
+    setups: Sequence[ExperimentSetup],
+    observers: Sequence[Observer],
+    stop: StopRequest,
+    *,
+    sweep: Sweep | None = None,
+) -> dict[str, IterationClosed | None]:
+    """Run experiments side by side, each in a thread of its own.
+
+    Args:
+        settings: workers, ramp, breaker, data directory.
+        setups: what to run; experiment names differ.
+        observers: told of progress; they see no secret.
+        stop: how the user stops it.
+        sweep: replaces the real sweep.
+
+    Returns:
+        Experiment → its last iteration, None when none was closed.
+
+    Raises:
+        DdcplayError: what ended an experiment; the worst exit code of several wins.
+    """
+    redactor = Redactor()
+    told = Observers([Redacted(observer, redactor) for observer in observers])
+    last: dict[str, IterationClosed | None] = {setup.plan.experiment: None for setup in setups}
+    errors: list[BaseException] = []
+
+    def live(setup: ExperimentSetup, services: Services) -> None:
+        try:
+            last[setup.plan.experiment] = Experiment(setup, services).run()
+        except DdcplayError as error:
+            errors.append(error)
+            told.handle(Notice("error", str(error), setup.plan.experiment))
+        except BaseException as error:  # noqa: BLE001 - raised again below, in the thread of the command
+            errors.append(error)
+
+    with _services(settings, setups, told, stop, redactor, sweep) as services:
+        threads = [
+            threading.Thread(target=live, args=(setup, services), name=setup.plan.experiment, daemon=True)
+            for setup in setups
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            while thread.is_alive():
+                thread.join(0.1)  # in slices, so that signal handlers run in between
+    if errors:
+        raise min(errors, key=lambda error: getattr(error, "exit_code", 1))
+    return last
+
+
+@contextmanager
+def _services(
+    settings: Settings,
+    setups: Sequence[ExperimentSetup],
+    observers: Observers,
+    stop: StopRequest,
+    redactor: Redactor,
+    sweep: Sweep | None,
+) -> Iterator[Services]:
+    """Make what all experiments of a process share, and take it down again."""
+    clock = SystemClock()
+    secrets = SecretStore(redactor, root=settings.project_root)
+    workers = min(settings.workers, sum(setup.play.concurrency for setup in setups))
+    transports = load_once("ddcplay.transports", lambda make: make(secrets.resolve, clock))
+    probes = load_once("ddcplay.probes", lambda make: make(), {LoginProbe.kind: LoginProbe()})
+    executor = load("ddcplay.executors", settings.executor)(
+        Means(transports, probes, clock, secrets.resolve, redactor.text), workers
+    )
+    ledger = CredentialLedger(settings.data_dir)
+    gate = CredentialGate(
+        ledger,
+        secrets.resolve,
+        clock,
+        breaker=settings.auth_breaker,
+        retry_s=settings.auth_retry_s,
+        notice=lambda text: observers.handle(Notice("error", text)),
+    )
+    dispatcher = Dispatcher(executor, clock, workers, settings.ramp_per_s)
+    abort = threading.Thread(target=lambda: stop.leave.wait() and executor.abort(), daemon=True, name="abort")
+    abort.start()
+    try:
+        yield Services(clock, dispatcher, gate, sweep or real_sweep, observers, stop)
+    finally:
+        executor.shutdown()
+        ledger.close()
