@@ -1,0 +1,90 @@
+# ruff: noqa: INP001 - a script, not a package
+"""Draws the pictures of README from a real run: `python docs/make_pictures.py`.
+
+It starts the simulated school of `ddcplay demo`, runs the demo playbook on it, and saves what the progress
+screen and the summary show as SVG. Run it again when either of them changes.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from io import StringIO
+from pathlib import Path
+
+from rich.console import Console
+
+from ddcplay import app
+from ddcplay.cli.arguments import make_options
+from ddcplay.cli.lab import every, make_project, with_trouble
+from ddcplay.engine.events import Event
+from ddcplay.engine.stop import StopRequest
+from ddcplay.lab.fleet import school, start_lab
+from ddcplay.ui.live import render
+from ddcplay.ui.state import HostStatus, RunState
+from ddcplay.ui.tables import print_run_summary
+from ddcplay.units import SystemClock
+
+IMAGES = Path(__file__).resolve().parent / "images"
+WIDTH, HEIGHT = 100, 22
+CONCURRENCY = 20
+"""The simulated PCs answer at once: with more visits side by side there would be nothing to see."""
+ITERATION, DONE, RUNNING = 2, 0.45, 12
+"""The moment of the picture: in the second pass, when this share is done and so many visits are in flight."""
+
+
+class Camera:
+    """Watches a run and keeps the screen of one moment.
+
+    Args:
+        console: what the screen is drawn on.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._state = RunState()
+        self._clock = SystemClock()
+        self.taken = False
+
+    def handle(self, event: Event) -> None:
+        """Take one event, and the picture when its moment has come."""
+        now = self._clock.now()
+        self._state.apply(event, now)
+        for play in self._state.plays.values():
+            ripe = play.number == ITERATION and play.done >= DONE * play.pairs
+            if ripe and not self.taken and play.count(HostStatus.RUNNING) >= RUNNING:
+                self._console.print(render(self._state, now, WIDTH, HEIGHT))
+                self.taken = True
+
+
+def camera_console(width: int = WIDTH) -> Console:
+    """Return a console that only remembers."""
+    return Console(
+        record=True, width=width, file=StringIO(), force_terminal=True, color_system="truecolor",
+        highlight=False, emoji=False, markup=False,
+    )  # fmt: skip
+
+
+def main() -> int:
+    """Make the run and write both pictures."""
+    screen, end = camera_console(), camera_console(120)
+    with tempfile.TemporaryDirectory(prefix="ddcplay-pictures-") as scratch:
+        project = make_project(Path(scratch) / "school", "pictures")
+        with start_lab(with_trouble(school(169, 11, off_share=0.35)), project.lab) as lab:
+            project.write_inventory(lab)
+            options = make_options(directory=project.root, iterations=ITERATION, concurrency=CONCURRENCY)
+            prepared = every(app.prepare([str(project.playbook)], options), 6.0)
+            camera = Camera(screen)
+            outcome = app.run(prepared, options, [camera], StopRequest())
+        print_run_summary(end, outcome.last, {})
+    if not camera.taken:
+        sys.stderr.write("the moment of the picture never came\n")
+        return 1
+    IMAGES.mkdir(exist_ok=True)
+    screen.save_svg(str(IMAGES / "run.svg"), title="ddcplay run labs.yml", unique_id="run")
+    end.save_svg(str(IMAGES / "summary.svg"), title="… and at its end", unique_id="summary")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
