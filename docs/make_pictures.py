@@ -26,7 +26,7 @@ from ddcplay.ui.tables import print_run_summary
 from ddcplay.units import SystemClock
 
 IMAGES = Path(__file__).resolve().parent / "images"
-WIDTH, HEIGHT = 100, 22
+WIDTH, HEIGHT = 100, 26
 CONCURRENCY = 20
 """The simulated PCs answer at once: with more visits side by side there would be nothing to see."""
 ITERATION, DONE, RUNNING = 2, 0.45, 12
