@@ -8,7 +8,7 @@ into outcome and reason.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -106,108 +106,99 @@ class _Visiting:
     def __init__(self, visit: Visit, tools: VisitTools) -> None:
         self._visit = visit
         self._tools = tools
+        self._clock = tools.clock
         self._budget = Deadline.after(tools.clock, visit.visit_timeout_s)
         self._attempts: list[AttemptResult] = []
         self._login = Login.UNKNOWN
-        self._facts: Mapping[str, object] = {}
+        self._connection: Connection | None = None
+        self._failure: ProbeOutput | None = None
 
     def go(self) -> VisitResult:
-        first = min(self._visit.connect_timeout_s, self._first_timeout())
-        started_at = self._tools.clock.now()
-        began = self._tools.clock.monotonic()
-        connected = self._connect(Deadline.after(self._tools.clock, first))
-        failure = None
-        if isinstance(connected, ProbeOutput):
-            failure = replace(connected, detail=self._tools.redact(connected.detail))
+        facts: Mapping[str, object] = {}
+        with ExitStack() as ending:
+            if not self._visit.probes:
+                connected = self._connect(self._budget, ending)
+                self._failure = connected if isinstance(connected, ProbeOutput) else None
             for probe in self._visit.probes:
-                self._finish(probe, connected, started_at, began, tries=1)
-                began = self._tools.clock.monotonic()  # only the first attempt spent the time
-        else:
-            with self._tools.holding(connected):
-                try:
-                    self._run_probes(connected, started_at, began)
-                    self._facts = connected.facts()
-                finally:
-                    connected.close()
-        return VisitResult(self._visit.target.host, self._login, tuple(self._attempts), self._facts, failure)
+                self._attempt(probe, ending)
+            if self._connection is not None:
+                facts = self._connection.facts()
+            elif self._login is not Login.REFUSED:
+                self._report(Login.UNKNOWN, self._failure.detail if self._failure else "")
+        failure = self._failure
+        if failure is not None:
+            failure = replace(failure, detail=self._tools.redact(failure.detail))
+        return VisitResult(self._visit.target.host, self._login, tuple(self._attempts), facts, failure)
 
-    def _first_timeout(self) -> float:
-        return min((probe.timeout_s for probe in self._visit.probes[:1]), default=self._visit.visit_timeout_s)
+    def _attempt(self, probe: ProbeSpec, ending: ExitStack) -> None:
+        """Try one probe, again while the playbook and the rules allow (design §3 retries, §9.3)."""
+        started_at, began = self._clock.now(), self._clock.monotonic()
+        given_up = self._failure  # what could not be reached is not asked again by the probes that follow
+        tries = 1
+        output = given_up or self._try(probe, ending)
+        while (
+            given_up is None
+            and tries <= probe.retries
+            and _may_retry(output, probe)
+            and not self._budget.expired()
+        ):
+            self._clock.sleep(min(probe.retry_delay_s, self._budget.remaining_s()))
+            tries += 1
+            output = self._try(probe, ending)
+        if self._connection is None:
+            self._failure = output
+        self._finish(probe, output, started_at, began, tries)
 
-    def _connect(self, deadline: Deadline) -> Connection | ProbeOutput:
-        """Return a connection, or the failure that stands for every probe; uses up retries."""
-        tries_left = max((probe.retries for probe in self._visit.probes), default=0)
-        while True:
-            try:
-                connection = self._tools.transport_for(self._visit.target.connection).connect(
-                    self._visit.target, deadline, self._visit.open_ports
-                )
-            except FaultError as fault:
-                output = _output_of(fault)
-                self._report(Login.REFUSED if output.reason is Reason.AUTH else Login.UNKNOWN, fault.message)
-                if not (tries_left and fault.retryable and output.reason not in _NEVER_RETRIED):
-                    return output
-                tries_left -= 1
-                self._tools.clock.sleep(min(deadline.remaining_s(), 0.5))
-                if deadline.expired():
-                    return output
-            except (SecretError, UsageError) as error:
-                self._report(Login.UNKNOWN, error.message)
-                return ProbeOutput(reason=Reason.AUTH, detail=error.message, hint=error.hint)
-            except Exception as error:  # noqa: BLE001 - a bug on one host must not cost the others (design §9.5)
-                self._report(Login.UNKNOWN, "")
-                return _bug(error)
-            else:
-                self._report(Login.ACCEPTED, "")
-                return connection
+    def _try(self, probe: ProbeSpec, ending: ExitStack) -> ProbeOutput:
+        """Run one probe once; the connection is made by the first try that needs it, in that try's budget."""
+        if self._budget.expired():
+            return ProbeOutput(
+                reason=Reason.TIMEOUT,
+                detail=f"the visit's {self._visit.visit_timeout_s:g} s were used up before this probe",
+                hint="raise visit_timeout or lower the probes' timeouts",
+            )
+        deadline = Deadline.after(self._clock, min(probe.timeout_s, self._budget.remaining_s()))
+        connected = self._connection or self._connect(deadline.capped(self._visit.connect_timeout_s), ending)
+        if isinstance(connected, ProbeOutput):
+            return connected
+        return _judged(self._run(probe, connected, deadline), probe)
+
+    def _connect(self, deadline: Deadline, ending: ExitStack) -> Connection | ProbeOutput:
+        """Connect and log on; returns the connection, or why there is none."""
+        target = self._visit.target
+        try:
+            transport = self._tools.transport_for(target.connection)
+            connection = transport.connect(target, deadline, self._visit.open_ports)
+        except FaultError as fault:
+            if fault.reason == Reason.AUTH:
+                self._report(Login.REFUSED, fault.message)
+            return _output_of(fault)
+        except (SecretError, UsageError) as error:
+            return ProbeOutput(reason=Reason.AUTH, detail=error.message, hint=error.hint)
+        except Exception as error:  # noqa: BLE001 - a bug on one host must not cost the others (design §9.5)
+            return _bug(error)
+        self._connection = connection
+        ending.enter_context(self._tools.holding(connection))
+        ending.callback(connection.close)
+        self._report(Login.ACCEPTED, "")
+        return connection
+
+    def _run(self, probe: ProbeSpec, connection: Connection, deadline: Deadline) -> ProbeOutput:
+        try:
+            ready = _with_secrets(probe, self._tools.resolve)
+            return self._tools.probe_for(probe.kind).run(ready, connection, deadline)
+        except FaultError as fault:
+            return _output_of(fault)
+        except SecretError as error:
+            return ProbeOutput(reason=Reason.TRANSPORT, detail=error.message, hint=error.hint, accepted=True)
+        except Exception as error:  # noqa: BLE001 - as in _connect
+            return _bug(error)
 
     def _report(self, login: Login, detail: str) -> None:
+        """Tell the gate once: as soon as the host said yes or no, else when it was given up."""
         self._login = login
         host = self._visit.target.host
         self._tools.tell(LoginReport(host, login, self._tools.redact(detail)))
-
-    def _run_probes(self, connection: Connection, started_at: float, began: float) -> None:
-        for probe in self._visit.probes:
-            spent = self._tools.clock.monotonic() - began
-            if self._budget.expired():
-                output = ProbeOutput(
-                    reason=Reason.TIMEOUT,
-                    detail=f"the visit's {self._visit.visit_timeout_s:g} s were used up before this probe",
-                    hint="raise visit_timeout or lower the probes' timeouts",
-                )
-                self._finish(probe, output, started_at, began, tries=1)
-            else:
-                output, tries = self._try_until_done(probe, connection, spent)
-                self._finish(probe, output, started_at, began, tries)
-            started_at, began = self._tools.clock.now(), self._tools.clock.monotonic()
-
-    def _try_until_done(
-        self, probe: ProbeSpec, connection: Connection, spent_s: float
-    ) -> tuple[ProbeOutput, int]:
-        """Run one probe, again while the playbook and the rules allow (design §3 retries, §9.3)."""
-        tries = 1
-        budget_s = max(0.0, probe.timeout_s - spent_s)
-        while True:
-            deadline = self._capped(budget_s)
-            try:
-                ready = _with_secrets(probe, self._tools.resolve)
-                output = self._tools.probe_for(probe.kind).run(ready, connection, deadline)
-            except FaultError as fault:
-                output = _output_of(fault)
-            except SecretError as error:
-                output = ProbeOutput(
-                    reason=Reason.TRANSPORT, detail=error.message, hint=error.hint, accepted=True
-                )
-            except Exception as error:  # noqa: BLE001 - as in _connect
-                output = _bug(error)
-            output = _judged(output, probe)
-            if tries > probe.retries or not _may_retry(output, probe) or self._budget.expired():
-                return output, tries
-            self._tools.clock.sleep(min(probe.retry_delay_s, self._budget.remaining_s()))
-            tries, budget_s = tries + 1, probe.timeout_s
-
-    def _capped(self, seconds: float) -> Deadline:
-        return Deadline.after(self._tools.clock, min(seconds, self._budget.remaining_s()))
 
     def _finish(
         self, probe: ProbeSpec, output: ProbeOutput, started_at: float, began: float, tries: int
@@ -224,7 +215,7 @@ class _Visiting:
             hint=output.hint,
             on=_seen_on(output),
             started_at=started_at,
-            elapsed_s=max(0.0, self._tools.clock.monotonic() - began),
+            elapsed_s=max(0.0, self._clock.monotonic() - began),
             timeout_s=probe.timeout_s,
             tries=tries,
             exit_code=output.exit_code,

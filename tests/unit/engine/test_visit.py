@@ -139,6 +139,23 @@ def test_only_what_was_not_accepted_is_sent_again_unless_exit_code_is_listed(go,
     assert (result.attempts[0].tries, len(host.commands)) == (tries, tries)
 
 
+def test_each_try_to_connect_waits_its_delay_and_counts_as_a_try(go, clock):
+    faults = [FaultError("transport", "reset", retryable=True)] * 2
+    result, _, news = go(probe(retries=2, retry_delay_s=7), script=lambda h: h.connect_faults.extend(faults))
+    assert (result.attempts[0].tries, result.attempts[0].elapsed_s) == (3, pytest.approx(14.4))
+    assert [each.login for each in news if isinstance(each, LoginReport)] == [Login.ACCEPTED]
+
+
+def test_what_was_given_up_by_one_probe_is_not_asked_again_by_the_next(go):
+    faults = [FaultError("transport", "reset", retryable=True)] * 9
+    result, host, news = go(
+        probe("a", retries=1), probe("b", retries=5), script=lambda h: h.connect_faults.extend(faults)
+    )
+    assert host.connects == 2
+    assert [a.tries for a in result.attempts] == [2, 1]
+    assert [each.login for each in news if isinstance(each, LoginReport)] == [Login.UNKNOWN]
+
+
 def test_retry_delay_passes_between_tries(go, clock):
     failed = [ProbeOutput(reason=Reason.TRANSPORT)] * 2
     result, _, _ = go(probe(retries=2, retry_delay_s=7), script=lambda h: h.outputs.update(hostname=failed))
