@@ -67,8 +67,9 @@ class Schedule:
         iterations: how many iterations this run makes, None for no limit.
         until_s: the experiment ends this long after it began, None for never.
         blackout: windows with no visits.
-        cron: a cron expression (a later capability).
-        single_shot: retry and give-up times (a later capability).
+        cron: a cron expression of five fields, in the play's time zone.
+        single_shot: seconds from one sweep of the hosts that owe to the next, and seconds after which a debt is
+            given up (None for never).
     """
 
     every_s: float | None = None
@@ -99,6 +100,7 @@ class ProbeEntry:
         tags: names for `--tags` and `--skip-tags`.
         vars: the probe's own variables.
         template: False leaves the probe's text as it is.
+        every_s: least seconds between two attempts that reached a host, None for every iteration.
         place: where the probe stands.
         places: key → where its value stands, for errors after rendering.
     """
@@ -111,6 +113,7 @@ class ProbeEntry:
     tags: tuple[str, ...] = ()
     vars: Mapping[str, object] = field(default_factory=dict)
     template: bool = True
+    every_s: float | None = None
     place: Place = field(default_factory=lambda: Place(""))
     places: Mapping[str, Place] = field(default_factory=dict)
 

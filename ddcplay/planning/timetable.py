@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 from ddcplay.errors import UsageError
 from ddcplay.model.playbook import Blackout, Schedule
+from ddcplay.planning.cron import cron_times
 
 _DAY_S = 86400
 _LEAST_STEP_S = 1.0
@@ -23,6 +24,12 @@ _LEAST_STEP_S = 1.0
 
 _THURSDAY = 3
 """1970-01-01, day 0 of Unix time, was a Thursday (0 = Monday)."""
+
+_MISSED_AT_MOST = 10_000
+"""Cron slots are counted one by one; after years of silence nobody needs the exact number."""
+
+_WINDOWS_AT_MOST = 200
+"""So many blackout windows a cron time may fall into one after another before it counts as never."""
 
 _SEARCH_DAYS = 16
 """A gap between weekly windows comes round within a week; a change of the clock may swallow it once."""
@@ -34,7 +41,7 @@ class Slot:
 
     Args:
         starts_at: UTC Unix seconds, never before the `now` it was asked with.
-        missed: starts that `every` asked for since the last one and that did not happen because the
+        missed: starts that the schedule asked for since the last one and that did not happen because the
             iteration overran or nobody ran; recorded, never made up. The slots of the blackout that
             this one waits for are not counted.
         waits_for_blackout: the start was moved to the end of a blackout window.
@@ -102,12 +109,17 @@ def next_slot(
         None when the experiment has ended (its one pass is done, or `until` is over).
 
     Raises:
-        UsageError: the schedule's kind is not available, the time zone is unknown, or the blackout windows
-            leave no time to start.
+        UsageError: the time zone is unknown, the cron expression is none, or the blackout windows leave no
+            time to start.
     """
-    _refuse_unavailable(schedule)
     zone = _zone(timezone)
-    if schedule.every_s is None:
+    if schedule.cron is not None:
+        slot = _cron_slot(schedule, schedule.cron, zone, now, last_started_at)
+    elif schedule.single_shot is not None:
+        retry_s = max(schedule.single_shot[0], _LEAST_STEP_S)
+        start = now if last_started_at is None else max(now, last_started_at + retry_s)
+        slot = _out_of_blackout(schedule, zone, start, grid=None, missed=0)
+    elif schedule.every_s is None:
         if last_started_at is not None:
             return None
         slot = _out_of_blackout(schedule, zone, now, grid=None, missed=0)
@@ -118,37 +130,33 @@ def next_slot(
     return slot
 
 
-def should_continue(schedule: Schedule, started_at: float, now: float) -> bool:
+def may_start(schedule: Schedule, timezone: str, now: float) -> bool:
+    """Say whether `now` (UTC Unix seconds) is outside of all blackout windows."""
+    return _blackout_end(schedule.blackout, _zone(timezone), now) <= now
+
+
+def should_continue(schedule: Schedule, started_at: float, now: float, timezone: str = "UTC") -> bool:
     """Say whether an iteration left open by a stopped coordinator is continued (design §9.7).
 
     Args:
         schedule: of the play.
         started_at: start of the open iteration, UTC Unix seconds.
         now: UTC Unix seconds.
+        timezone: IANA name, for cron.
 
     Returns:
         True to go on with the pairs that have no row; False to close it as interrupted.
-
-    Raises:
-        UsageError: the schedule's kind is not available.
     """
-    _refuse_unavailable(schedule)
+    if schedule.single_shot is not None:
+        return False  # what was not paid is owed, and the next window comes at once
+    if schedule.cron is not None:
+        return now < next(cron_times(schedule.cron, _zone(timezone), started_at + _LEAST_STEP_S))
     return schedule.every_s is None or now < started_at + schedule.every_s
 
 
 def iteration_id(now: float, last_id: int | None) -> int:
     """Return the id of an iteration that starts now: the UTC Unix second, never at or below the last id."""
     return math.floor(now) if last_id is None else max(math.floor(now), last_id + 1)
-
-
-def _refuse_unavailable(schedule: Schedule) -> None:
-    kinds = {"cron": schedule.cron, "single_shot": schedule.single_shot}
-    for kind, value in kinds.items():
-        if value is not None:
-            raise UsageError(
-                f"a schedule of kind `{kind}` is not available in this version",
-                hint="write `every: 15m`, or leave `schedule` out for one pass over the pool",
-            )
 
 
 def _zone(name: str) -> ZoneInfo:
@@ -158,6 +166,31 @@ def _zone(name: str) -> ZoneInfo:
         raise UsageError(
             f"unknown time zone {name!r}", hint="write an IANA name such as Europe/Lisbon or UTC"
         ) from error
+
+
+def _cron_slot(
+    schedule: Schedule, cron: str, zone: ZoneInfo, now: float, last_started_at: float | None
+) -> Slot:
+    """Return the next cron time outside of the blackout; times in a blackout are left out, not made up."""
+    begin = now if last_started_at is None else last_started_at + _LEAST_STEP_S
+    missed = 0
+    waits = False
+    for _ in range(_WINDOWS_AT_MOST):
+        for at in cron_times(cron, zone, begin):
+            free = _blackout_end(schedule.blackout, zone, at)
+            if free > at:
+                begin, waits = free, waits or at >= now
+                break
+            if at >= now:
+                return Slot(at, missed, waits)
+            missed += 1
+            if missed >= _MISSED_AT_MOST:
+                begin = now
+                break
+    raise UsageError(
+        f"the blackout windows leave no time at which cron {cron!r} could start",
+        hint="shorten a window of `blackout`, or name the weekdays on which it applies",
+    )
 
 
 def _periodic(

@@ -231,14 +231,6 @@ def test_blackout_without_an_end_is_refused(align: bool) -> None:
 # -- refusals and rules of restart ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("schedule", [Schedule(cron="* * * * *"), Schedule(single_shot=(120.0, None))])
-def test_kinds_that_come_later_are_refused_with_what_to_write(schedule: Schedule) -> None:
-    with pytest.raises(UsageError, match="every: 15m"):
-        slot_after(schedule, START)
-    with pytest.raises(UsageError, match="not available"):
-        should_continue(schedule, START, START)
-
-
 def test_unknown_time_zone_is_refused() -> None:
     for name in ("Mars/Olympus", "../etc/passwd", ""):
         with pytest.raises(UsageError, match="IANA"):
