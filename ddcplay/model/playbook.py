@@ -68,8 +68,8 @@ class Schedule:
         until_s: the experiment ends this long after it began, None for never.
         blackout: windows with no visits.
         cron: a cron expression of five fields, in the play's time zone.
-        single_shot: seconds from one sweep of the hosts that owe to the next, and seconds after which a debt is
-            given up (None for never).
+        single_shot: seconds from one sweep of the hosts that owe to the next, and seconds after which a debt
+            is given up (None for never).
     """
 
     every_s: float | None = None

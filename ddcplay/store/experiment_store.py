@@ -28,6 +28,7 @@ from ddcplay.store.base import (
     ProbeTally,
     Provenance,
 )
+from ddcplay.store.debts import Debts, settle
 from ddcplay.store.dialect import database_url, open_engine, place_of
 from ddcplay.store.faults import store_faults
 from ddcplay.store.lock import ExperimentLock
@@ -123,6 +124,7 @@ class ExperimentStore:
             readers.dispose()
             raise
         self._taken = {collision_key(name) for name in self._directories.values()}
+        self.debts = Debts(self._writer, self._read, self._id)
 
     # --- iterations
 
@@ -200,6 +202,15 @@ class ExperimentStore:
         """Return the ended iterations above an id in which a probe has rows, oldest first."""
         return self._read(lambda c: reads.closed_with_rows(c, self._id, probe, above))
 
+    def last_reached(self, probes: Mapping[str, float], before: int) -> dict[tuple[str, str], float]:
+        """Return when hosts were last reached by probes, UTC Unix seconds by (host, probe).
+
+        Args:
+            probes: name → iteration id from which on attempts matter; older ones are not looked for.
+            before: an iteration id; attempts of it and later ones do not count.
+        """
+        return self._read(lambda c: reads.last_reached(c, self._id, probes, before)) if probes else {}
+
     def probe_names(self) -> tuple[str, ...]:
         """Return every probe the experiment ever had."""
         return self._read(lambda c: reads.probes(c, self._id))
@@ -207,13 +218,18 @@ class ExperimentStore:
     # --- attempts
 
     def commit_attempts(
-        self, results: Sequence[AttemptResult], keep: Mapping[str, str] | None = None
+        self,
+        results: Sequence[AttemptResult],
+        keep: Mapping[str, str] | None = None,
+        *,
+        pays_debts: bool = False,
     ) -> tuple[int, ...]:
         """Commit 1: once this returns, the attempts and their outputs survive SIGKILL and power loss.
 
         Args:
             results: of iterations that are open in this store.
             keep: probe → archive rule (`always on_failure on_change never`); `always` where missing.
+            pays_debts: the debts of a single shot are paid, or stay owed, in the same transaction.
 
         Returns:
             One attempt id per result, in the same order.
@@ -236,10 +252,14 @@ class ExperimentStore:
         numbers = range(first, first + len(results))
         rules = keep or {}
         fresh = self._name_hosts([result.host for result in results])
+
+        def work(connection: sa.Connection) -> None:
+            commits.add_attempts(connection, self._id, numbers, results, rules, fresh)
+            if pays_debts:
+                settle(connection, self._id, numbers, results)
+
         try:
-            self._writer.do(
-                lambda c: commits.add_attempts(c, self._id, numbers, results, rules, fresh), "record attempts"
-            )
+            self._writer.do(work, "record attempts")
         except StoreError as error:
             self._name_duplicate(results, error)
             raise

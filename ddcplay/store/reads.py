@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 
 import sqlalchemy as sa
 
@@ -63,6 +64,43 @@ def recorded_pairs(
         _ATTEMPT.c.experiment_id == experiment_id, _ATTEMPT.c.iteration == iteration
     )
     return frozenset((row.host, row.probe) for row in connection.execute(query))
+
+
+def last_reached(
+    connection: sa.Connection, experiment_id: int, probes: Mapping[str, float], before: int
+) -> dict[tuple[str, str], float]:
+    """Return the start of the newest attempt that reached a host, by (host, probe).
+
+    Rows the coordinator wrote itself (no answer, blocked credential, no time left) have spent no time. One seek
+    of `ix_attempt_pair` per host and probe, so the size of the history does not matter.
+    """
+    names = schema.host.c
+    parts = []
+    for probe, since in probes.items():
+        newest = (
+            sa.select(_ATTEMPT.c.started_at)
+            .where(
+                _ATTEMPT.c.experiment_id == experiment_id,
+                _ATTEMPT.c.host == names.name,
+                _ATTEMPT.c.probe == probe,
+                _ATTEMPT.c.iteration >= math.floor(since),
+                _ATTEMPT.c.iteration < before,
+                sa.or_(
+                    _ATTEMPT.c.outcome == Outcome.OK.value,
+                    sa.and_(_ATTEMPT.c.outcome == Outcome.FAILED.value, _ATTEMPT.c.elapsed_s > 0),
+                ),
+            )
+            .order_by(_ATTEMPT.c.iteration.desc())
+            .limit(1)
+            .scalar_subquery()
+        )
+        parts.append(
+            sa.select(names.name, sa.literal(probe).label("probe"), newest.label("at")).where(
+                names.experiment_id == experiment_id
+            )
+        )
+    rows = connection.execute(sa.union_all(*parts))
+    return {(row.name, row.probe): row.at for row in rows if row.at is not None}
 
 
 def pending_chains(
