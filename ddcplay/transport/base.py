@@ -6,13 +6,48 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from ddcplay.errors import FaultError
 from ddcplay.model.inventory import SecretRef
 from ddcplay.model.plan import Target
+from ddcplay.model.probe_file import ProbeFile
 from ddcplay.model.result import ProbeOutput
 from ddcplay.units import Deadline
 
 SecretResolver = Callable[[SecretRef], str]
 """Turns a reference into the secret, as late as possible; raises `SecretError`."""
+
+MAX_ROWS_BYTES = 1024 * 1024
+"""Bound of a query's rows where nothing else is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What is looked at while a command runs, on the same connection.
+
+    Args:
+        ask: returns why the command has to end, None when it may go on; raises `FaultError` when it
+            cannot tell.
+        every_s: seconds between looks; no wait for output is longer.
+        reason: of an attempt that was ended so, one of the words of `model.result.Reason`.
+    """
+
+    ask: Callable[[Deadline], str | None]
+    every_s: float
+    reason: str = "user_logged_on"
+
+
+class RowsLimitError(FaultError):
+    """A query has more rows than were asked for.
+
+    Args:
+        message: what happened.
+        hint: what to do.
+        rows: those that fit.
+    """
+
+    def __init__(self, message: str, hint: str, rows: tuple[Mapping[str, object], ...] = ()) -> None:
+        super().__init__("output_limit", message, hint)
+        self.rows = rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +64,7 @@ class Command:
         skip_shell: start the program directly, without `cmd /c`.
         kill_tree: after an expiry end the children too.
         last: no further command follows on this connection, so its end needs no Signal before Delete.
+        watch: looked at now and then while it runs; may end it.
     """
 
     line: str
@@ -40,6 +76,7 @@ class Command:
     skip_shell: bool = False
     kill_tree: bool = True
     last: bool = False
+    watch: Watch | None = field(default=None, repr=False, compare=False)
 
     def shell_key(self) -> tuple[int, tuple[tuple[str, str], ...], str | None]:
         """Return what commands must share to run in the same remote shell."""
@@ -58,11 +95,23 @@ class Connection(Protocol):
         """
 
     def query(
-        self, wql: str, deadline: Deadline, namespace: str = "root/cimv2"
+        self,
+        wql: str,
+        deadline: Deadline,
+        namespace: str = "root/cimv2",
+        *,
+        max_bytes: int = MAX_ROWS_BYTES,
     ) -> tuple[Mapping[str, object], ...]:
-        """Run one WQL query and return its rows.
+        """Run one WQL query and return its rows; opens no shell.
+
+        Args:
+            wql: one SELECT.
+            deadline: of all its pages together.
+            namespace: WMI namespace, either kind of slash.
+            max_bytes: of the rows as compact JSON.
 
         Raises:
+            RowsLimitError: there are more; it carries the rows that fit.
             FaultError: with reason `wql`, `timeout`, `transport`, `quota`.
         """
 

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from ddcplay.errors import FaultError
 from ddcplay.model.plan import Target
 from ddcplay.model.result import ProbeOutput, Reason
-from ddcplay.transport.base import Command, SecretResolver
+from ddcplay.transport.base import MAX_ROWS_BYTES, Command, SecretResolver
 from ddcplay.transport.winrm_auth import Endpoint, Method, TlsContexts, endpoints, method_for, url_of
 from ddcplay.transport.winrm_channel import Channel
 from ddcplay.transport.winrm_command import CommandRun
 from ddcplay.transport.winrm_faults import MuteError, TlsFaultError, translated
 from ddcplay.transport.winrm_http import WireAdapter
 from ddcplay.transport.winrm_login import Login
+from ddcplay.transport.winrm_query import Query
 from ddcplay.transport.winrm_shells import Shells
 from ddcplay.transport.winrm_wire import Wire
 from ddcplay.transport.wsman import Envelopes, identify
@@ -56,7 +57,8 @@ class WinRMConnection:
         self._channel = channel
         self._wire = wire
         self._clock = clock
-        self._shells = Shells(channel, Envelopes(choice.url), target)
+        self._envelopes = Envelopes(choice.url)
+        self._shells = Shells(channel, self._envelopes, target)
 
     def run(self, command: Command, deadline: Deadline) -> ProbeOutput:
         """Run one command to its end or to the deadline; see `Connection.run`."""
@@ -71,18 +73,19 @@ class WinRMConnection:
 
     def query(
         self,
-        wql: str,  # noqa: ARG002 - the contract's signature
-        deadline: Deadline,  # noqa: ARG002 - the contract's signature
+        wql: str,
+        deadline: Deadline,
         namespace: str = "root/cimv2",
+        *,
+        max_bytes: int = MAX_ROWS_BYTES,
     ) -> tuple[Mapping[str, object], ...]:
-        """Refuse: WQL needs Enumerate and Pull, which this connection does not speak yet.
+        """Run one WQL query over Enumerate and Pull; see `Connection.query`.
 
         Raises:
-            FaultError: always.
+            RowsLimitError: there are more rows than `max_bytes` takes.
+            FaultError: reason `wql`, `timeout`, `transport`, `quota`.
         """
-        raise FaultError(
-            "wql", f"WQL in {namespace} is not supported over this connection yet", "use `powershell`"
-        )
+        return Query(self._channel, self._envelopes, wql, namespace, max_bytes).rows(deadline)
 
     def facts(self) -> Mapping[str, object]:
         """Tell what was chosen and why."""

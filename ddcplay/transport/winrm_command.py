@@ -28,6 +28,9 @@ CLEANUP_S = 4.0
 """Budget of the clean-up when there is time left."""
 _BUSY_PAUSE_S = 0.5
 _SHORT_ANSWER_S = 0.05
+_LOOK_S = 15.0
+"""Budget of one look by the watch."""
+_AGAIN = "nothing to do: it runs again when it is due"
 _UNUSABLE_SHELL = (SHELL_NOT_FOUND, 2147943418, 2150859174, 2150859204)
 """Refusals of a Command that a fresh shell cures; it was certainly not accepted."""
 
@@ -64,6 +67,8 @@ class CommandRun:
         self._shell_id = ""
         self._command_id = ""
         self._pause_s = 0.0
+        self._look_at = 0.0
+        self._failed_looks = 0
 
     def run(self) -> ProbeOutput:
         """Run to the end, to the deadline or to trouble; never raises for trouble of the host."""
@@ -143,8 +148,10 @@ class CommandRun:
                 return True
 
     def _collect(self) -> None:
+        self._plan_look()
         while True:
             self._check_time()
+            self._look()
             asked_at = self._deadline.clock.monotonic()
             received = self._receive()
             if received is not None:
@@ -159,8 +166,37 @@ class CommandRun:
             else:
                 self._pause_s = 0.0
 
-    def _receive(self) -> Received | None:
+    def _plan_look(self) -> None:
+        watch = self._command.watch
+        if watch is not None:
+            self._look_at = self._deadline.clock.monotonic() + watch.every_s
+
+    def _look(self) -> None:
+        """Ask the watch when it is its time; a look that fails once is tried again at the next one."""
+        watch = self._command.watch
+        if watch is None or self._deadline.clock.monotonic() < self._look_at:
+            return
+        try:
+            why = watch.ask(self._deadline.capped(_LOOK_S))
+        except FaultError:
+            self._failed_looks += 1
+            if self._channel.lost or self._failed_looks > 1:
+                raise
+        else:
+            self._failed_looks = 0
+            if why is not None:
+                raise FaultError(watch.reason, f"{why}; the command was ended", _AGAIN)
+        self._plan_look()
+
+    def _times(self) -> tuple[float, Deadline]:
+        """Return the times of a Receive: with a watch it never waits beyond the next look."""
         operation_s, latest = self._shells.times(self._deadline)
+        if self._command.watch is not None:
+            operation_s = min(operation_s, max(0.5, self._look_at - self._deadline.clock.monotonic()))
+        return operation_s, latest
+
+    def _receive(self) -> Received | None:
+        operation_s, latest = self._times()
         request = self._shells.envelopes.receive(self._shell_id, self._command_id, operation_s)
         try:
             return read_received(self._channel.ask(request, latest, repeatable=True), self._command_id)

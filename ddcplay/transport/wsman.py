@@ -98,6 +98,15 @@ def _text(value: str, what: str) -> str:
     return _checked(value, what)
 
 
+def leaf_text(value: str, what: str) -> str:
+    """Escape a text for a request that another module builds.
+
+    Raises:
+        FaultError: it holds what XML cannot carry.
+    """
+    return _text(value, what)
+
+
 def _attribute(value: str, what: str) -> str:
     # Attribute values are normalised too: tab and line feed would become blanks.
     return _checked(value, what).replace("\n", "&#10;").replace("\t", "&#9;")

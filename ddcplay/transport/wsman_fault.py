@@ -85,11 +85,13 @@ class Fault:
         code: WSManFault Code or MSFT_WmiError error_Code, None when there is neither.
         subcode: local name of the SOAP subcode.
         text: the most telling text in it, one line.
+        inner: codes of the faults it wraps and the HRESULTs its texts name, outermost first.
     """
 
     code: int | None
     subcode: str
     text: str
+    inner: tuple[int, ...] = ()
 
 
 class WsmanFaultError(FaultError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from dataclasses import dataclass
 
 from lxml import etree
@@ -29,6 +30,9 @@ from ddcplay.transport.wsman_fault import Fault, WsmanFaultError, one_line
 MAX_ANSWER_BYTES = 1024 * 1024
 """Windows keeps answers below the 150 KB we announce; this leaves room for servers that do not."""
 WMI_ERROR_SUFFIX = "MSFT_WmiError"
+
+_HRESULT = re.compile(r"\b0x(8[0-9a-fA-F]{7})\b")
+_INNER_CODES = 8
 
 Element = etree._Element  # noqa: SLF001 - lxml names its element type no other way
 """An element of an answer."""
@@ -138,12 +142,20 @@ def _fault(fault: Element) -> Fault:
         return Fault(None, short, reason)
     direct = detail.find(f"{{{FAULT}}}WSManFault")
     if direct is not None:
-        return Fault(_fault_code(direct), short, _all_text(direct.find(f"{{{FAULT}}}Message")) or reason)
+        text = _all_text(direct.find(f"{{{FAULT}}}Message")) or reason
+        return Fault(_fault_code(direct), short, text, _inner_codes(direct, text))
     for child in detail:
         # The WMI form has been seen in two namespaces, so its local name decides.
         if etree.QName(child).localname == WMI_ERROR_SUFFIX:
             return _wmi_fault(child, short, reason)
     return Fault(None, short, reason)
+
+
+def _inner_codes(direct: Element, text: str) -> tuple[int, ...]:
+    """Collect what a provider said: its faults are nested, WBEM's HRESULTs often stand in a text alone."""
+    nested = [_fault_code(each) for each in direct.iter(f"{{{FAULT}}}WSManFault") if each is not direct]
+    named = [int(found, 16) for found in _HRESULT.findall(text)]
+    return tuple(dict.fromkeys(code for code in (*nested, *named) if code is not None))[:_INNER_CODES]
 
 
 def _fault_code(direct: Element) -> int | None:
@@ -155,7 +167,8 @@ def _wmi_fault(error: Element, subcode: str, reason: str) -> Fault:
     leaves = {etree.QName(child).localname: child for child in error}
     code = _number(_all_text(leaves.get("error_Code")))
     text = _all_text(leaves.get("Message")) or _all_text(leaves.get("error_WindowsErrorMessage"))
-    return Fault(None if code is None else code & 0xFFFFFFFF, subcode, text or reason)
+    named = tuple(int(found, 16) for found in _HRESULT.findall(text))[:_INNER_CODES]
+    return Fault(None if code is None else code & 0xFFFFFFFF, subcode, text or reason, named)
 
 
 def read_shell_id(content: Element) -> str:
