@@ -7,6 +7,7 @@ whoever builds the value leaves it to the dataclass.
 from __future__ import annotations
 
 import codecs
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -39,6 +40,8 @@ KINDS = ("command", "powershell")
 _RETRYABLE = (Reason.TRANSPORT, Reason.QUOTA, Reason.TIMEOUT, Reason.EXIT_CODE, Reason.WQL)
 _MAX_EXIT_CODE = 2**32 - 1
 _CMD_LENGTH = 8191
+_CONTROL = re.compile("[\x01-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+"""What XML 1.0 and so WinRM cannot carry (production 2); lone surrogates never get through YAML."""
 
 
 class Document(BaseModel):
@@ -101,8 +104,14 @@ def _environment(value: Any) -> Any:
             raise WrongValueError(f"{name!r} must be text, not {describe(item)}", "put it in quotes", (name,))
         if "\0" in str(item):
             raise WrongValueError(f"{name!r} holds a NUL character", "remove it", (name,))
+        if bad := _CONTROL.search(str(item)):
+            raise WrongValueError(f"{name!r} holds {_shown(bad)}, which WinRM cannot carry", "remove it", (name,))
         result[name] = str(item)
     return result
+
+
+def _shown(found: re.Match[str]) -> str:
+    return f"the control character U+{ord(found[0]):04X}"
 
 
 def _codepage(value: Any) -> Any:
@@ -154,6 +163,8 @@ def check_body(kind: str, body: object) -> str | None:
         return "is empty"
     if "\0" in body:
         return "holds a NUL character"
+    if kind == "command" and (bad := _CONTROL.search(body)):
+        return f"holds {_shown(bad)}, which WinRM cannot carry"
     if kind == "command" and "\n" in body.strip():
         return "must be one line, cmd.exe drops the rest: join them with &, or use `powershell`"
     if kind == "command" and len(body) > _CMD_LENGTH:
@@ -175,7 +186,7 @@ class ProbeOptions(Document):
     stdin: str | SecretRef = ""
     codepage: Annotated[int, BeforeValidator(_codepage)] = 0
     keep: Literal["always", "on_failure", "on_change", "never"] = "always"
-    priority: Literal["low", "below_normal", "normal"] = "normal"
+    priority: Literal["low", "below_normal", "normal"] = "low"
     kill_tree: Truth = True
 
 

@@ -50,8 +50,6 @@ LATER: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "args": "arguments of sent programs",
             "output": "PowerShell objects as rows",
             "namespace": "WQL queries",
-            "priority": "the priority of remote processes",
-            "kill_tree": "choosing whether children are ended",
         },
         "kind": {
             "script": "local scripts",

@@ -41,7 +41,7 @@ def run_line(console: Console, line: str) -> Program:
 
 def run_program(console: Console, line: str) -> Program:
     """Run a program directly (WINRS_SKIP_CMD_SHELL): no cmd.exe, so no built-in commands and no operators."""
-    return (yield from _dispatch(console, line, only_programs=True))
+    return (yield from _dispatch(console, line, only_programs=True, verbatim=True))
 
 
 def split_line(line: str) -> Iterator[_Part]:
@@ -219,8 +219,9 @@ def _keep(console: Console, files: dict[str, bytes], targets: dict[str, str]) ->
             console.files[path.lower()] = data
 
 
-def _dispatch(console: Console, text: str, *, only_programs: bool = False) -> Program:
-    match = _NAME.match(text)
+def _dispatch(console: Console, text: str, *, only_programs: bool = False, verbatim: bool = False) -> Program:
+    """Run one command; `verbatim` says that cmd.exe has looked at its carets already, or never will."""
+    match = _NAME.match(text if verbatim else _unescape(text))
     if match is None:
         return 0
     quoted, plain, rest = match.groups()
@@ -240,26 +241,36 @@ def _dispatch(console: Console, text: str, *, only_programs: bool = False) -> Pr
         name, rest = "cd", " " + raw[2:] + rest
     builtin = commands.find(name, only_programs=only_programs)
     if builtin is not None:
-        return (yield from builtin(console, _unescape(rest)))
+        return (yield from builtin(console, rest))
     shown = raw if quoted is None else f'"{raw}"'
     yield console.err(
-        f"'{_unescape(shown)}' is not recognized as an internal or external command,\n"
-        "operable program or batch file.\n"
+        f"'{shown}' is not recognized as an internal or external command,\noperable program or batch file.\n"
     )
     return 1
 
 
 def _unescape(text: str) -> str:
-    return re.sub(r"\^(.)", r"\1", text, flags=re.DOTALL) if "^" in text else text
+    """Take the carets out: outside quotes each makes the next character an ordinary one, a quote too."""
+    if "^" not in text:
+        return text
+    kept, quoted, escaped = [], False, False
+    for char in text:
+        if char == "^" and not quoted and not escaped:
+            escaped = True
+            continue
+        quoted ^= char == '"' and not escaped
+        escaped = False
+        kept.append(char)
+    return "".join(kept)
 
 
 def _nested(console: Console, rest: str) -> Program:
-    match = re.match(r"(?:\s*/[a-z](?::\S+)?)*?\s*/[ck]\s?(.*)", rest, re.IGNORECASE | re.DOTALL)
+    match = re.match(r"((?:\s*/[a-z](?::\S+)?)*?)\s*/[ck]\s?(.*)", rest, re.IGNORECASE | re.DOTALL)
     if match is None:
         yield console.out(f"Microsoft Windows [Version {console.machine.system[1]}]\n")
         return 0
-    line = match[1].strip()
-    if line.startswith('"') and not _names_a_program(line):
+    line = match[2].strip()
+    if line.startswith('"') and ("/s" in match[1].lower() or not _names_a_program(line)):
         line = line[1:]
         last = line.rfind('"')
         line = line[:last] + line[last + 1 :] if last >= 0 else line
@@ -288,7 +299,7 @@ def _start(console: Console, rest: str) -> Program:
         wait = wait or match[1].lower() in ("wait", "w")
         rest = rest[match.end() :]
     if wait:
-        return (yield from _dispatch(console, rest))
+        return (yield from _dispatch(console, rest, verbatim=True))
     # Without /wait the program lives on outside the remote shell's sight; nothing of it is seen again.
     yield from ()
     return 0

@@ -31,6 +31,8 @@ class ProbeSpec:
         kill_tree: children are ended too after an expiry.
         priority: Windows' priority class, `low` (IDLE), `below_normal` or `normal`.
         options: settings that only this kind knows.
+        exclusive: it runs only while nobody is logged on interactively.
+        recheck_s: how often an exclusive probe that runs looks again.
     """
 
     name: str
@@ -48,8 +50,10 @@ class ProbeSpec:
     codepage: int = 65001
     keep: str = "always"
     kill_tree: bool = True
-    priority: str = "normal"
+    priority: str = "low"
     options: Mapping[str, object] = field(default_factory=dict)
+    exclusive: bool = False
+    recheck_s: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Probe kind `command`: one line for cmd.exe, sent as it is written."""
+"""Probe kind `command`: one line for cmd.exe, which reads it exactly as it is written."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from ddcplay.errors import UsageError
 from ddcplay.model.inventory import SecretRef
 from ddcplay.model.plan import ProbeSpec
 from ddcplay.model.result import ProbeOutput
+from ddcplay.probing.launch import shell_line
 from ddcplay.transport.base import Command, Connection
 from ddcplay.units import Deadline
 
@@ -50,10 +51,10 @@ class CommandProbe:
     kind = "command"
 
     def command_line(self, spec: ProbeSpec) -> str:
-        """Return the line as written, without the line end a YAML block leaves.
+        """Return the line as the target will log it, wrapped when the priority asks for it.
 
         Raises:
-            UsageError: it is empty or holds several lines (cmd.exe would run the first one only).
+            UsageError: it is empty, too long, or holds several lines (cmd.exe would run the first one only).
         """
         line = str(spec.body).strip("\r\n")
         if not line.strip():
@@ -63,7 +64,7 @@ class CommandProbe:
                 f"probe {spec.name}: `command` has several lines, cmd.exe would run only the first",
                 "join them with `&&`, or use `script` with a .cmd file",
             )
-        return line
+        return shell_line(line, spec.priority)
 
     def run(self, spec: ProbeSpec, connection: Connection, deadline: Deadline) -> ProbeOutput:
         """Run the line once."""

@@ -13,6 +13,7 @@ from ddcplay.model.plan import ProbeSpec
 from ddcplay.model.result import ProbeOutput
 from ddcplay.probing.clixml import readable
 from ddcplay.probing.command import command_of, own_stdin
+from ddcplay.probing.launch import program_line
 from ddcplay.transport.base import Connection
 from ddcplay.units import Deadline
 
@@ -61,13 +62,13 @@ def _plan(spec: ProbeSpec) -> tuple[str, bytes | None]:
     # A backslash at the end would escape the closing quote.
     plain = text.isprintable() and not _NOT_SAFE & set(text) and not text.endswith("\\")
     if plain and len(line.encode()) <= MAX_LINE_BYTES:
-        return line, None
+        return program_line(line, spec.priority), None
     if spec.stdin is not None:
         raise UsageError(
             f"probe {spec.name}: `stdin` cannot be used with this script, which needs stdin itself",
             f'make it one line of at most {MAX_LINE_BYTES} bytes without " and %, or use `script`',
         )
-    return _FROM_STDIN, _encoded(spec, f"{_QUIET}{text}\n")
+    return program_line(_FROM_STDIN, spec.priority), _encoded(spec, f"{_QUIET}{text}\n")
 
 
 def _encoded(spec: ProbeSpec, text: str) -> bytes:

@@ -27,7 +27,7 @@ def test_plan_shows_the_command_line_and_secrets_as_references(inside: Ddcplay) 
 
     assert done.returncode == 0, done.stderr
     assert "pc[1:3]" in done.stdout
-    assert "\n    hostname\n" in done.stdout
+    assert '\n    start "" /low /b /wait cmd /d /s /c "hostname"\n' in done.stdout
     assert "password env:DDCPLAY_TEST_PASSWORD" in done.stdout
     assert "127.0.0.1" in done.stdout
     assert "port 9" in done.stdout
@@ -37,7 +37,8 @@ def test_plan_as_json_has_every_host_with_its_command_lines(inside: Ddcplay) -> 
     (play,) = json.loads(inside("plan", "quick", "--json").stdout)
 
     assert [host["host"] for host in play["hosts"]] == ["pc1", "pc2", "pc3"]
-    assert play["hosts"][0]["probes"][0]["command_line"] == "hostname"
+    shown = play["hosts"][0]["probes"][0]["command_line"]
+    assert shown == 'start "" /low /b /wait cmd /d /s /c "hostname"'
     assert play["hosts"][0]["target"]["password"] == "env:DDCPLAY_TEST_PASSWORD"
 
 

@@ -59,12 +59,12 @@ def run_powershell(body: str, stderr: bytes = b"", **changes: Any) -> tuple[Comm
     return connection.ran[0], output
 
 
-def test_a_command_is_sent_as_written_with_everything_the_probe_says() -> None:
+def test_a_command_of_normal_priority_is_sent_as_written_with_everything_the_probe_says() -> None:
     connection = Recorder()
     probe = CommandProbe()
     wanted = spec(
         'dir "C:\\x y" & echo 100%%\n', "command", stdin=b"in", env=(("A", "b"),), chdir="C:\\", codepage=850,
-        max_output_bytes=9, kill_tree=False,
+        max_output_bytes=9, kill_tree=False, priority="normal",
     )  # fmt: skip
     output = probe.run(wanted, connection, soon())
     assert connection.ran == [
@@ -86,7 +86,9 @@ def test_an_empty_command_or_several_lines_are_refused(line: str) -> None:
 )
 def test_a_safe_line_stays_readable(text: str) -> None:
     command, _ = run_powershell(text)
-    assert command.line == f'powershell.exe -NoProfile -NonInteractive -Command "{text.strip()}"'
+    assert command.line == (
+        f'start "" /low /b /wait powershell.exe -NoProfile -NonInteractive -Command "{text.strip()}"'
+    )
     assert command.stdin is None
 
 
@@ -108,6 +110,8 @@ def test_the_command_line_is_short_and_never_encoded_or_ambiguous(text: str) -> 
         line = PowerShellProbe().command_line(spec(text))
     except UsageError:
         return
+    head, line = line[:24], line[24:]
+    assert head == 'start "" /low /b /wait p'
     assert len(line.encode(errors="replace")) <= MAX_LINE_BYTES
     assert "-enc" not in line.lower() or "-enc" in text.lower()
     assert line.count('"') == 2
