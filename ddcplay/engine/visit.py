@@ -12,11 +12,13 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from ddcplay.engine.leftovers import Removal, removed_at_end
 from ddcplay.errors import FaultError, SecretError, UsageError
 from ddcplay.model.inventory import SecretRef
 from ddcplay.model.plan import ProbeSpec, Visit
 from ddcplay.model.result import AttemptResult, Outcome, ProbeOutput, Reason, outcome_of
 from ddcplay.probing.base import Probe
+from ddcplay.probing.session import run_when_free
 from ddcplay.transport.base import Connection, Transport
 from ddcplay.units import Clock, Deadline
 
@@ -87,6 +89,15 @@ class VisitTools:
     holding: Callable[[Connection], AbstractContextManager[object]]
 
 
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What an attempt took: when it began (UTC Unix seconds), how many seconds, how many tries."""
+
+    started_at: float
+    elapsed_s: float
+    tries: int
+
+
 def run_visit(visit: Visit, tools: VisitTools) -> VisitResult:
     """Visit one host.
 
@@ -133,6 +144,7 @@ class _Visiting:
     def _attempt(self, probe: ProbeSpec, ending: ExitStack) -> None:
         """Try one probe, again while the playbook and the rules allow (design §3 retries, §9.3)."""
         started_at, began = self._clock.now(), self._clock.monotonic()
+        left: tuple[str, ...] = ()
         given_up = self._failure  # what could not be reached is not asked again by the probes that follow
         tries = 1
         output = given_up or self._try(probe, ending)
@@ -143,11 +155,14 @@ class _Visiting:
             and not self._budget.expired()
         ):
             self._clock.sleep(min(probe.retry_delay_s, self._budget.remaining_s()))
-            tries += 1
+            tries, left = tries + 1, (*left, *output.left)
             output = self._try(probe, ending)
         if self._connection is None:
             self._failure = output
-        self._finish(probe, output, started_at, began, tries)
+        elapsed_s = max(0.0, self._clock.monotonic() - began)  # what follows is not the probe's own time
+        output = replace(output, left=tuple(dict.fromkeys((*left, *output.left))))
+        removal = removed_at_end(output, self._connection, self._clock)
+        self._finish(probe, output, removal, Spent(started_at, elapsed_s, tries))
 
     def _try(self, probe: ProbeSpec, ending: ExitStack) -> ProbeOutput:
         """Run one probe once; the connection is made by the first try that needs it, in that try's budget."""
@@ -186,7 +201,10 @@ class _Visiting:
     def _run(self, probe: ProbeSpec, connection: Connection, deadline: Deadline) -> ProbeOutput:
         try:
             ready = _with_secrets(probe, self._tools.resolve)
-            return self._tools.probe_for(probe.kind).run(ready, connection, deadline)
+            kind = self._tools.probe_for(probe.kind)
+            if ready.exclusive:
+                return run_when_free(kind, ready, connection, deadline)
+            return kind.run(ready, connection, deadline)
         except FaultError as fault:
             return _output_of(fault)
         except SecretError as error:
@@ -200,9 +218,7 @@ class _Visiting:
         host = self._visit.target.host
         self._tools.tell(LoginReport(host, login, self._tools.redact(detail)))
 
-    def _finish(
-        self, probe: ProbeSpec, output: ProbeOutput, started_at: float, began: float, tries: int
-    ) -> None:
+    def _finish(self, probe: ProbeSpec, output: ProbeOutput, removal: Removal, spent: Spent) -> None:
         outcome = Outcome.OK if output.reason is None else outcome_of(output.reason)
         result = AttemptResult(
             experiment=self._visit.experiment,
@@ -214,20 +230,28 @@ class _Visiting:
             detail=self._tools.redact(output.detail),
             hint=output.hint,
             on=_seen_on(output),
-            started_at=started_at,
-            elapsed_s=max(0.0, self._clock.monotonic() - began),
+            started_at=spent.started_at,
+            elapsed_s=spent.elapsed_s,
             timeout_s=probe.timeout_s,
-            tries=tries,
+            tries=spent.tries,
             exit_code=output.exit_code,
             stdout=output.stdout,
             stderr=output.stderr,
             stderr_text=output.stderr_text,
             data=output.data,
             kill_verified=output.kill_verified,
-            round_trips=output.round_trips,
+            round_trips=output.round_trips + removal.round_trips,
+            left=(*removal.left, *output.kept),
+            cleaned=removal.cleaned,
         )
         self._attempts.append(result)
         self._tools.tell(result)
+
+
+def _run(kind: Probe, probe: ProbeSpec, connection: Connection, deadline: Deadline) -> ProbeOutput:
+    if probe.exclusive:
+        return run_when_free(kind, probe, connection, deadline)
+    return kind.run(probe, connection, deadline)
 
 
 def _with_secrets(probe: ProbeSpec, resolve: Callable[[SecretRef], str]) -> ProbeSpec:

@@ -95,6 +95,8 @@ class ProbeOutput:
         kill_verified: after an expiry: True when nothing is left running, False when something is, None when
             nobody could tell.
         round_trips: requests made, authentication left out.
+        left: directories on the target that the visit has to remove.
+        kept: directories on the target that stay until the experiment is cleaned up.
     """
 
     exit_code: int | None = None
@@ -109,6 +111,8 @@ class ProbeOutput:
     accepted: bool = False
     kill_verified: bool | None = None
     round_trips: int = 0
+    left: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +140,8 @@ class AttemptResult:
         data: as in `ProbeOutput`.
         kill_verified: as in `ProbeOutput`.
         round_trips: requests made, authentication left out.
+        left: directories still on the target that somebody has to remove: a debt, recorded with the attempt.
+        cleaned: directories that were removed: what pays such a debt.
     """
 
     experiment: str
@@ -158,6 +164,8 @@ class AttemptResult:
     data: object = field(default=None, repr=False)
     kill_verified: bool | None = None
     round_trips: int = 0
+    left: tuple[str, ...] = ()
+    cleaned: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.reason is None) != (self.outcome is Outcome.OK):

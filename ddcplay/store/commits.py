@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from ddcplay.errors import StoreError
 from ddcplay.model.result import AttemptResult, outcome_of
-from ddcplay.store import schema
+from ddcplay.store import leftovers, schema
 from ddcplay.store.base import ArchivedAttempt, ChainDone, FileEnd, IterationRecord, Provenance
 from ddcplay.store.dialect import insert_missing, insert_or_replace
 from ddcplay.store.rows import attempt_row, output_row, storable
@@ -151,6 +151,7 @@ def add_attempts(
     connection.execute(sa.insert(schema.attempt), rows)
     if outputs:
         connection.execute(sa.insert(schema.output), outputs)
+    leftovers.record(connection, experiment_id, numbers, results)
 
 
 def finish_chains(connection: sa.Connection, experiment_id: int, done: Sequence[ChainDone]) -> None:

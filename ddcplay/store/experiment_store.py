@@ -31,6 +31,7 @@ from ddcplay.store.base import (
 from ddcplay.store.debts import Debts, settle
 from ddcplay.store.dialect import database_url, open_engine, place_of
 from ddcplay.store.faults import store_faults
+from ddcplay.store.leftovers import Leftovers
 from ddcplay.store.lock import ExperimentLock
 from ddcplay.store.migrations import upgrade
 from ddcplay.store.names import collision_key, directory_name
@@ -125,6 +126,7 @@ class ExperimentStore:
             raise
         self._taken = {collision_key(name) for name in self._directories.values()}
         self.debts = Debts(self._writer, self._read, self._id)
+        self.leftovers = Leftovers(self._writer, self._read, self._id)
 
     # --- iterations
 

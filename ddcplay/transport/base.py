@@ -83,6 +83,28 @@ class Command:
         return (self.codepage, self.env, self.chdir)
 
 
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """What became of a file that was to be put on a target.
+
+    Args:
+        directory: its private directory, as the target resolved it, or as written when it did not answer;
+            it may exist even after trouble.
+        path: the file's path there.
+        way: `there` (the target held it), `smb`, `winrm, tar`, `winrm, powershell`; "" after trouble.
+        passed_over: ways that were tried in vain, with the reason.
+        round_trips: WinRM requests made.
+        trouble: None when the file is in place and its hash was compared, else what stands for the probe.
+    """
+
+    directory: str
+    path: str
+    way: str = ""
+    passed_over: tuple[str, ...] = ()
+    round_trips: int = 0
+    trouble: ProbeOutput | None = None
+
+
 class Connection(Protocol):
     """An authenticated connection to one host, used by one visit in one thread."""
 
@@ -113,6 +135,18 @@ class Connection(Protocol):
         Raises:
             RowsLimitError: there are more; it carries the rows that fit.
             FaultError: with reason `wql`, `timeout`, `transport`, `quota`.
+        """
+
+    def put(self, file: ProbeFile, shell: Command, deadline: Deadline) -> Placement:
+        """Make sure that the target holds a file, in the file's private directory.
+
+        Never raises for trouble of the host. Nothing ever stands under the file's name unless its content is
+        complete; what the target holds already is not sent again.
+
+        Args:
+            file: what, where to, and which way.
+            shell: whose code page, environment and directory the remote commands of the transfer share.
+            deadline: of everything together.
         """
 
     def facts(self) -> Mapping[str, object]:

@@ -11,8 +11,11 @@ from dataclasses import dataclass
 
 from ddcplay.errors import FaultError
 from ddcplay.model.plan import Target
+from ddcplay.model.probe_file import ProbeFile
 from ddcplay.model.result import ProbeOutput, Reason
-from ddcplay.transport.base import MAX_ROWS_BYTES, Command, SecretResolver
+from ddcplay.transport.base import MAX_ROWS_BYTES, Command, Placement, SecretResolver
+from ddcplay.transport.put import FileTransfer
+from ddcplay.transport.smb import SmbAccess
 from ddcplay.transport.winrm_auth import Endpoint, Method, TlsContexts, endpoints, method_for, url_of
 from ddcplay.transport.winrm_channel import Channel
 from ddcplay.transport.winrm_command import CommandRun
@@ -50,10 +53,22 @@ class WinRMConnection:
         channel: the conversation, logged on.
         wire: its sockets.
         clock: where time comes from.
+        smb: how to log on to the target's shares, None when there is no way.
     """
 
-    def __init__(self, target: Target, choice: Choice, channel: Channel, wire: Wire, clock: Clock) -> None:
+    def __init__(
+        self,
+        target: Target,
+        choice: Choice,
+        channel: Channel,
+        wire: Wire,
+        *,
+        clock: Clock,
+        smb: SmbAccess | None = None,
+    ) -> None:
         self._choice = choice
+        self._smb = smb
+        self._files: list[str] = []
         self._channel = channel
         self._wire = wire
         self._clock = clock
@@ -87,6 +102,13 @@ class WinRMConnection:
         """
         return Query(self._channel, self._envelopes, wql, namespace, max_bytes).rows(deadline)
 
+    def put(self, file: ProbeFile, shell: Command, deadline: Deadline) -> Placement:
+        """Make sure that the target holds a file; see `Connection.put`."""
+        placement = FileTransfer(self.run, self._smb).place(file, shell, deadline)
+        way = placement.way or "not sent"
+        self._files.append(f"{file.remote_name}: {'; '.join((way, *placement.passed_over))}")
+        return placement
+
     def facts(self) -> Mapping[str, object]:
         """Tell what was chosen and why."""
         choice = self._choice
@@ -102,6 +124,7 @@ class WinRMConnection:
             "shells_opened": self._shells.opened,
             "sessions_rebuilt": self._channel.rebuilt,
             "round_trips": self._channel.round_trips,
+            "files": tuple(self._files),
         }
 
     def close(self) -> None:
@@ -185,7 +208,9 @@ class WinRMTransport:
         except BaseException:
             channel.close()
             raise
-        return WinRMConnection(target, Choice(place, method, url, passed_over), channel, wire, self._clock)
+        chosen = Choice(place, method, url, passed_over)
+        smb = _smb_access(target, method, password)
+        return WinRMConnection(target, chosen, channel, wire, clock=self._clock, smb=smb)
 
 
 def _login(target: Target, url: str, method: Method, password: str | None, adapter: WireAdapter) -> Login:
@@ -201,6 +226,16 @@ def _check_credentials(target: Target, method: Method, password: str | None) -> 
         raise FaultError(
             "auth", f"{method.name} needs {missing}, which is not written", "write it in the inventory"
         )
+
+
+def _smb_access(target: Target, method: Method, password: str | None) -> SmbAccess | None:
+    """Use for SMB what WinRM was logged on with; a certificate means nothing to SMB."""
+    if method.name == "certificate":
+        return None
+    port = target.options.get("smb_port", 445)
+    if method.name == "kerberos":
+        return SmbAccess(target.address, target.user, None, "kerberos", int(str(port)))
+    return SmbAccess(target.address, target.user, password, "ntlm", int(str(port)))
 
 
 def _try_next(fault: FaultError, place: Endpoint) -> bool:
