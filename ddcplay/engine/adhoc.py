@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from ddcplay.engine.events import AttemptRecorded, Event
-from ddcplay.engine.iteration import Sweep
+from ddcplay.engine.sweeping import Sweep
 from ddcplay.model.plan import ProbeSpec, Target
 from ddcplay.model.playbook import PingPolicy
 from ddcplay.model.result import AttemptResult, Outcome, ProbeOutput

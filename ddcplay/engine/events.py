@@ -23,8 +23,9 @@ class ExperimentStarted:
         play: the play's name.
         rooms: room → host names, in inventory order; display groups.
         probes: probe names in order.
-        every_s: None for one pass.
+        every_s: None unless the schedule has an interval.
         directory: where its files are written.
+        repeats: several iterations are to be expected.
     """
 
     experiment: str
@@ -33,6 +34,7 @@ class ExperimentStarted:
     probes: Sequence[str]
     every_s: float | None
     directory: str
+    repeats: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,15 +129,35 @@ class IterationClosed:
 
 @dataclass(frozen=True, slots=True)
 class WaitingForNext:
-    """Nothing to do until `next_at` (UTC Unix seconds)."""
+    """Nothing to do until `next_at` (UTC Unix seconds); `quiet` when nothing happened since the last one."""
 
     experiment: str
     next_at: float
+    quiet: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """How a single shot stands; told at its start and after every window that changed it.
+
+    Args:
+        experiment: its name.
+        owed: (host, probe) pairs still to do.
+        oldest_since: UTC Unix seconds of the oldest of them, None when nothing is owed.
+        given_up: pairs that were never done and are owed no more.
+        paid: pairs that are done.
+    """
+
+    experiment: str
+    owed: int
+    oldest_since: float | None
+    given_up: int
+    paid: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class ExperimentEnded:
-    """No further iteration in this process; `why` is done, until, iterations, stopped or failed."""
+    """No further iteration in this process; `why` is done, gave_up, until, iterations, stopped or failed."""
 
     experiment: str
     iterations: int
@@ -160,6 +182,7 @@ Event = (
     | AttemptRecorded
     | IterationClosed
     | WaitingForNext
+    | Owed
     | ExperimentEnded
     | Notice
 )

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ddcplay.engine.due import Due
 from ddcplay.engine.events import (
     ExperimentEnded,
     ExperimentStarted,
     IterationClosed,
     Notice,
-    WaitingForNext,
 )
-from ddcplay.engine.iteration import Iteration, Pass, Services
+from ddcplay.engine.iteration import Iteration, Services
+from ddcplay.engine.pace import Pace
 from ddcplay.engine.pipeline import Closing, Pipeline
-from ddcplay.engine.roster import Roster
+from ddcplay.engine.roster import Pair, Roster
+from ddcplay.engine.single_shot import SingleShot
+from ddcplay.engine.window import Pass
 from ddcplay.model.plan import Plan
 from ddcplay.model.playbook import Play
 from ddcplay.model.result import Reason
-from ddcplay.planning.timetable import Slot, iteration_id, next_slot, should_continue
+from ddcplay.planning.timetable import iteration_id, next_slot, should_continue
 from ddcplay.store.archive import Archive
 from ddcplay.store.base import IterationRecord, Provenance
 from ddcplay.store.experiment_store import ExperimentStore, open_store
@@ -43,6 +47,8 @@ class ExperimentSetup:
         max_backlog: attempts waiting for the pipeline beyond which no new iteration opens.
         iterations: at most this many in this process, None for no limit.
         at_once: the first iteration does not wait for its slot (`--once`).
+        pool: every host of the play, whatever `--limit` left in the plan; None when nothing was left out.
+        again: probes of a single shot that are owed anew on all hosts of the plan.
     """
 
     play: Play
@@ -54,6 +60,8 @@ class ExperimentSetup:
     max_backlog: int = 10_000
     iterations: int | None = None
     at_once: bool = False
+    pool: Collection[str] | None = None
+    again: tuple[str, ...] = ()
 
 
 class Experiment:
@@ -116,6 +124,7 @@ class Experiment:
             observers=self._services.observers,
             clock=self._clock,
             threaded=self._services.threaded,
+            pays_debts=self._play.schedule.single_shot is not None,
         )
 
     def _announce(self) -> None:
@@ -130,6 +139,7 @@ class Experiment:
                 self._plan.probe_names,
                 self._play.schedule.every_s,
                 str(self._setup.directory),
+                repeats=not self._play.schedule.one_pass,
             )
         )
         for warning in self._plan.warnings:
@@ -137,67 +147,76 @@ class Experiment:
 
     def _iterate(self, store: ExperimentStore, pipeline: Pipeline) -> str:
         """Make iterations; returns why there are no more."""
-        last = self._take_up(store, pipeline)
+        pace = self._pace = Pace(
+            self._play, store.began_at, self._clock, self._services.stop, self._services.observers
+        )
+        self._due = Due(self._play, self._plan, store)
+        self._take_up(store, pipeline)
+        shot = self._single_shot(store)
         while True:
             if self._services.stop.finish.is_set():
                 return "stopped"
+            if shot is not None and not shot.owed:
+                return "gave_up" if shot.gave_up else "done"
             if self._made and self._play.schedule.one_pass:
                 return "done"
             if self._setup.iterations is not None and self._made >= self._setup.iterations:
                 return "iterations"
-            slot = self._next_slot(store, last)
-            if slot is None:
-                return "until"
-            if not self._wait_until(slot.starts_at) or not self._wait_for_room(pipeline):
+            if not self._made and (self._play.schedule.one_pass or self._setup.at_once or shot):
+                pace.forget()
+            slot = pace.wait(quiet=shot is not None and not shot.changed)
+            if isinstance(slot, str):
+                return slot
+            if not self._wait_for_room(pipeline):
                 return "stopped"
-            last = self._open(store, last, slot.missed)
-            if not self._pass(pipeline, last, frozenset()):
+            if not self._make(store, pipeline, slot.missed, shot):
                 return "stopped"
-            last = _ended(last, self._clock.now())
 
-    def _take_up(self, store: ExperimentStore, pipeline: Pipeline) -> IterationRecord | None:
+    def _single_shot(self, store: ExperimentStore) -> SingleShot | None:
+        if self._play.schedule.single_shot is None:
+            return None
+        pool = self._setup.pool
+        shot = SingleShot(
+            self._play,
+            self._plan,
+            [host.host for host in self._plan.hosts] if pool is None else pool,
+            store.debts,
+            clock=self._clock,
+            observers=self._services.observers,
+        )
+        shot.begin(self._setup.again)
+        return shot
+
+    def _take_up(self, store: ExperimentStore, pipeline: Pipeline) -> None:
         """Continue the iteration a stopped coordinator left open, or close it (design §9.7)."""
         last = store.last_iteration()
-        if last is None or last.state != "open":
-            return last
+        if last is None:
+            return
+        self._pace.resume(last.started_at, last.closed_at)
+        if last.state != "open":
+            return
         done = store.recorded_pairs(last.id)
-        if should_continue(self._play.schedule, last.started_at, self._clock.now()):
-            self._pass(pipeline, last, done)
-            return _ended(last, self._clock.now())
-        roster = Roster(self._plan, last.id, done)
-        for row in roster.skips(done, self._clock.now()):
-            pipeline.put(row)
-        for host in roster.hosts():
-            for row in roster.close_all(
-                host.host,
-                Reason.INTERRUPTED,
-                "the coordinator was stopped in this iteration",
-                on=None,
-                at=self._clock.now(),
-            ):
-                pipeline.put(row)
+        ends_at = self._ends_at(last)
+        if should_continue(self._play.schedule, last.started_at, self._clock.now(), self._play.timezone):
+            plan = self._due.plan(last.id, last.started_at, ends_at)
+            self._run(pipeline, plan, self._pass_of(last, done, ends_at))
+            self._pace.resume(last.started_at, self._clock.now())
+            return
+        if self._play.schedule.single_shot is None:
+            self._interrupt(pipeline, self._due.plan(last.id, last.started_at, ends_at), last.id, done)
         pipeline.put(Closing(last.id, last.started_at, last.remote_s or 0.0, "interrupted"))
-        return last
+        pipeline.drain()
 
-    def _next_slot(self, store: ExperimentStore, last: IterationRecord | None) -> Slot | None:
-        fresh = self._play.schedule.one_pass or (self._setup.at_once and not self._made)
-        return next_slot(
-            self._play.schedule,
-            self._play.timezone,
-            self._clock.now(),
-            began_at=store.began_at,
-            last_started_at=None if last is None or fresh else last.started_at,
-            last_ended_at=None if last is None or fresh else last.closed_at,
-        )
-
-    def _wait_until(self, starts_at: float) -> bool:
-        """Wait for a slot; False when the user stopped the run meanwhile."""
-        if starts_at > self._clock.now():
-            self._tell(WaitingForNext(self._plan.experiment, starts_at))
-        while (pause := starts_at - self._clock.now()) > 0:
-            if self._clock.wait(self._services.stop.finish, pause):
-                return False
-        return True
+    def _interrupt(self, pipeline: Pipeline, plan: Plan, iteration: int, done: frozenset[Pair]) -> None:
+        """Close the pairs that have no row; those of a single shot stay owed instead."""
+        roster = Roster(plan, iteration, done)
+        now = self._clock.now()
+        for row in roster.skips(done, now):
+            pipeline.put(row)
+        why = "the coordinator was stopped in this iteration"
+        for host in roster.hosts():
+            for row in roster.close_all(host.host, Reason.INTERRUPTED, why, on=None, at=now):
+                pipeline.put(row)
 
     def _wait_for_room(self, pipeline: Pipeline) -> bool:
         """Hold the next iteration while too much waits for the pipeline (design §9.10)."""
@@ -212,34 +231,53 @@ class Experiment:
                 return False
         return True
 
-    def _open(self, store: ExperimentStore, last: IterationRecord | None, missed: int) -> IterationRecord:
+    def _make(self, store: ExperimentStore, pipeline: Pipeline, missed: int, shot: SingleShot | None) -> bool:
+        """Make one iteration; False when it was left in the middle."""
+        last = store.last_iteration()
         now = self._clock.now()
-        record = IterationRecord(
-            id=iteration_id(now, None if last is None else last.id),
-            started_at=now,
-            pairs=sum(len(host.probes) + len(host.skips) for host in self._plan.hosts),
-            missed=missed,
-        )
+        record = IterationRecord(iteration_id(now, None if last is None else last.id), now, missed=missed)
+        self._pace.note_start(now)
+        if shot is not None:
+            plan = shot.plan()
+            window = shot.window(lambda: self._open(store, record, plan))
+            whole = self._run(pipeline, plan, Pass(record.id, now, window=window))
+            if whole:
+                pipeline.drain()
+                shot.review(window)
+        else:
+            ends_at = self._ends_at(record)
+            plan = self._due.plan(record.id, now, ends_at)
+            self._open(store, record, plan)
+            whole = self._run(pipeline, plan, self._pass_of(record, frozenset(), ends_at))
+        self._pace.note_end()
+        return whole
+
+    def _open(self, store: ExperimentStore, record: IterationRecord, plan: Plan) -> None:
+        pairs = sum(len(host.probes) + len(host.skips) for host in plan.hosts)
         store.open_iteration(
-            record,
+            replace(record, pairs=pairs),
             self._setup.provenance,
             [host.host for host in self._plan.hosts],
             self._plan.probe_names,
         )
-        return record
 
-    def _pass(self, pipeline: Pipeline, record: IterationRecord, done: frozenset[tuple[str, str]]) -> bool:
-        """Make one pass; False when it was left in the middle."""
+    def _pass_of(self, record: IterationRecord, done: frozenset[Pair], ends_at: float | None) -> Pass:
+        late_sweep = self._play.late_sweep and not self._play.schedule.one_pass
+        return Pass(record.id, record.started_at, done, ends_at, late_sweep)
+
+    def _run(self, pipeline: Pipeline, plan: Plan, this: Pass) -> bool:
         self._made += 1
-        this = Pass(record.id, record.started_at, done, self._ends_at(record))
-        return Iteration(self._play, self._plan, this, pipeline, self._services).run()
+        return Iteration(self._play, plan, this, pipeline, self._services).run()
 
     def _ends_at(self, record: IterationRecord) -> float | None:
         """Return when visits must be over: the next slot of a periodic play, rounded to its schedule."""
-        if self._play.schedule.every_s is None:
+        schedule = self._play.schedule
+        # With `--once` no slot follows, and a cron slot may be a second away.
+        alone = schedule.cron is not None and self._setup.at_once
+        if schedule.one_pass or schedule.single_shot is not None or alone:
             return None
         slot = next_slot(
-            self._play.schedule,
+            schedule,
             self._play.timezone,
             record.started_at + math.ulp(record.started_at),
             began_at=record.started_at,
@@ -247,9 +285,3 @@ class Experiment:
             last_ended_at=record.started_at,
         )
         return None if slot is None else slot.starts_at
-
-
-def _ended(record: IterationRecord, now: float) -> IterationRecord:
-    return IterationRecord(
-        record.id, record.started_at, now, "closed", record.pairs, now - record.started_at, record.missed
-    )

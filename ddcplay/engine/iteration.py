@@ -5,8 +5,7 @@ The iteration owns its state and lives in one thread; sweep, gate and workers ta
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -15,11 +14,13 @@ from ddcplay.engine.events import HostSwept, IterationStarted, Observers, VisitE
 from ddcplay.engine.gate import CredentialGate, Ticket
 from ddcplay.engine.inbox import Inbox
 from ddcplay.engine.pipeline import Closing, Pipeline
-from ddcplay.engine.roster import Pair, Roster
+from ddcplay.engine.roster import Roster
 from ddcplay.engine.stop import StopRequest
+from ddcplay.engine.sweeping import Sweep, Sweeping
 from ddcplay.engine.visit import Login, LoginReport, News, VisitResult
+from ddcplay.engine.window import Pass
 from ddcplay.model.plan import Plan, Target, Visit
-from ddcplay.model.playbook import PingPolicy, Play
+from ddcplay.model.playbook import Play
 from ddcplay.model.result import AttemptResult, Reason
 from ddcplay.store.base import IterationState
 from ddcplay.transport.sweep import HostState, SweepAnswer
@@ -29,8 +30,6 @@ CANARY_S = 5.0
 """What a login-only canary may take (design §9.3)."""
 LOST_AFTER_S = 10.0
 """A visit that is silent for this long past its budget was lost with its worker."""
-
-Sweep = Callable[[Sequence[Target], PingPolicy, Callable[[SweepAnswer], None], threading.Event | None], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,23 +55,6 @@ class Services:
     threaded: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Pass:
-    """Which pass this is.
-
-    Args:
-        iteration: its id.
-        started_at: UTC Unix seconds.
-        done: pairs that have a row from before a restart.
-        ends_at: UTC Unix second of the next slot, None when nothing follows; visits end by then.
-    """
-
-    iteration: int
-    started_at: float
-    done: frozenset[Pair] = frozenset()
-    ends_at: float | None = None
-
-
 class Iteration:
     """Runs one pass.
 
@@ -95,9 +77,11 @@ class Iteration:
         self._inbox = Inbox(services.clock)
         self._lane = f"{plan.experiment}/{this.iteration}"
         self._answers: dict[str, SweepAnswer] = {}
+        self._sweeping = Sweeping(services.sweep, play.ping, services.clock, self._inbox, services.threaded)
         self._flying: dict[str, float] = {}
-        self._sweep_off = threading.Event()
+        self._announced = False
         self._state: IterationState = "closed"
+        self._began = 0.0
         self._cut_short = False
 
     def run(self) -> bool:
@@ -109,65 +93,116 @@ class Iteration:
         Raises:
             DdcplayError: results cannot be stored.
         """
-        began = self._clock.monotonic()
-        self._services.observers.handle(
-            IterationStarted(
-                self._plan.experiment,
-                self._this.iteration,
-                self._this.started_at,
-                pairs=self._roster.pairs,
-                done=len(self._this.done),
-                continued=bool(self._this.done),
-            )
-        )
+        self._began = self._clock.monotonic()
+        if self._this.window is None:
+            self._announce()
         for row in self._roster.skips(self._this.done, self._clock.now()):
-            self._pipeline.put(row)
+            self._put(row)
         self._services.stop.listen(self._inbox.wake)
         try:
-            self._start_sweep()
+            self._sweep([host.target for host in self._roster.hosts()])
             while self._roster or self._flying:
                 if self._services.stop.leave.is_set():
                     return False
                 self._pipeline.check()
                 self._inbox.carry_out(self._pump())
+                self._sweeping.check()
                 self._keep_time()
+                self._look_again()
         finally:
             self._services.stop.unlisten(self._inbox.wake)
             self._withdraw()
-        remote_s = self._clock.monotonic() - began
-        self._pipeline.put(Closing(self._this.iteration, self._this.started_at, remote_s, self._state))
+        if self._this.window is None or self._this.window.opened:
+            remote_s = self._clock.monotonic() - self._began
+            self._pipeline.put(Closing(self._this.iteration, self._this.started_at, remote_s, self._state))
         return True
 
-    def _start_sweep(self) -> None:
-        targets = [host.target for host in self._roster.hosts()]
-        if not targets:
-            return
+    def _announce(self) -> None:
+        """Tell that the iteration begins; a window of a single shot begins with its first visit."""
+        if not self._announced:
+            self._announced = True
+            self._services.observers.handle(
+                IterationStarted(
+                    self._plan.experiment,
+                    self._this.iteration,
+                    self._this.started_at,
+                    pairs=self._roster.pairs,
+                    done=len(self._this.done),
+                    continued=bool(self._this.done),
+                )
+            )
 
-        def look() -> None:
-            self._services.sweep(targets, self._play.ping, self._heard, self._sweep_off)
+    def _put(self, row: AttemptResult) -> None:
+        if self._this.window is None or self._this.window.admits(row):
+            self._announce()
+            self._pipeline.put(row)
 
-        if self._services.threaded:
-            threading.Thread(target=look, name=f"sweep {self._lane}", daemon=True).start()
-        else:
-            look()
-
-    def _heard(self, answer: SweepAnswer) -> None:
-        self._inbox.post(lambda: self._on_answer(answer))
+    def _sweep(self, targets: Sequence[Target]) -> None:
+        self._sweeping.start(targets, lambda answer: self._inbox.post(lambda: self._on_answer(answer)))
 
     def _on_answer(self, answer: SweepAnswer) -> None:
-        """Ask the gate for a host that is there; close the pairs of one that is not."""
+        """Ask the gate for a host that is there; close the pairs of one that is not asked again."""
         host = answer.host
-        if not self._roster.due(host) or host in self._answers:
+        known = self._answers.get(host)
+        if not self._roster.due(host) or (known is not None and host not in self._sweeping.silent):
             return
         self._answers[host] = answer
-        self._services.observers.handle(
-            HostSwept(self._plan.experiment, self._this.iteration, host, answer.state.value)
-        )
+        self._sweeping.silent.pop(host, None)
+        if answer.state is HostState.UP:
+            self._announce()
+        if self._this.window is None or answer.state is HostState.UP:
+            self._services.observers.handle(
+                HostSwept(self._plan.experiment, self._this.iteration, host, answer.state.value)
+            )
         if answer.state is HostState.UP:
             self._services.gate.request(self._ticket(self._roster.plan_of(host).target))
+        elif self._asked_again(answer.state):
+            self._sweeping.silent[host] = answer
         else:
-            reason = Reason(answer.state.value)
-            self._close_host(host, reason, answer.detail, _SWEEP_HINTS.get(reason, ""), on=answer.on)
+            self._close_silent(answer)
+
+    def _asked_again(self, state: HostState) -> bool:
+        """Say whether a host that is not there may be swept once more (a booting PC), or again and again."""
+        if self._cut_short:
+            return False
+        if self._this.window is not None:
+            return True
+        return self._late_sweep_fits() and state is not HostState.NO_NAME
+
+    def _late_sweep_fits(self) -> bool:
+        ends_at = self._this.ends_at
+        policy = self._play.ping
+        takes_s = policy.attempts * policy.timeout_s
+        once = self._this.late_sweep and self._sweeping.rounds == 1
+        return once and ends_at is not None and self._clock.now() + takes_s < ends_at
+
+    def _look_again(self) -> None:
+        """Sweep the silent hosts once more when it is time, or let them go."""
+        silent = self._sweeping.silent
+        if not silent or self._sweeping.running or self._cut_short:
+            return
+        window = self._this.window
+        waiting = bool(self._flying) or len(self._roster) > len(silent)
+        if window is None and waiting:
+            return
+        again = self._late_sweep_fits() if window is None else waiting and self._newcomers_in() == 0
+        if again and (window is None or window.may_look()):
+            self._sweep([self._roster.plan_of(host).target for host in silent])
+        elif not waiting:
+            for answer in tuple(silent.values()):
+                self._close_silent(answer)
+
+    def _newcomers_in(self) -> float | None:
+        """Return the seconds until a window's silent hosts are swept again, None for not in this window."""
+        window, now = self._this.window, self._clock.monotonic()
+        if window is None or not self._sweeping.silent or now - self._began >= window.lasts_s:
+            return None
+        return max(0.0, self._sweeping.began + window.retry_s - now)
+
+    def _close_silent(self, answer: SweepAnswer) -> None:
+        self._sweeping.silent.pop(answer.host, None)
+        reason = Reason(answer.state.value)
+        self._close_host(answer.host, reason, answer.detail, _SWEEP_HINTS.get(reason, ""), on=answer.on)
 
     def _ticket(self, target: Target) -> Ticket:
         host = target.host
@@ -254,7 +289,7 @@ class Iteration:
 
     def _on_attempt(self, result: AttemptResult) -> None:
         if self._roster.close(result.host, result.probe):
-            self._pipeline.put(result)
+            self._put(result)
 
     def _on_end(self, ticket: Ticket, done: Future[VisitResult], *, is_canary: bool) -> None:
         host = ticket.target.host
@@ -292,11 +327,13 @@ class Iteration:
 
     def _close_host(self, host: str, reason: Reason, detail: str, hint: str, *, on: bool | None) -> None:
         for row in self._roster.close_all(host, reason, detail, hint, on=on, at=self._clock.now()):
-            self._pipeline.put(row)
+            self._put(row)
 
     def _pump(self) -> float | None:
         """Let gate and dispatcher do what can be done now; returns how long nothing else will happen."""
         pauses = [self._services.gate.pump(), self._services.dispatcher.pump()]
+        if not self._sweeping.running and self._flying:
+            pauses.append(self._newcomers_in())
         if self._flying:
             pauses.append(min(self._flying.values()) - self._clock.monotonic())
         if self._this.ends_at is not None and not self._cut_short:
@@ -322,6 +359,8 @@ class Iteration:
         """Start nothing more; what flies may end."""
         self._cut_short = True
         self._withdraw()
+        for answer in tuple(self._sweeping.silent.values()):
+            self._close_silent(answer)
         for host in self._roster.hosts():
             if host.host not in self._flying:
                 self._close_host(host.host, reason, detail, _CUT_HINTS[reason], on=self._seen_on(host.host))
@@ -330,7 +369,7 @@ class Iteration:
         return self._answers[host].on if host in self._answers else None
 
     def _withdraw(self) -> None:
-        self._sweep_off.set()
+        self._sweeping.stop()
         self._services.dispatcher.withdraw(self._lane)
         self._services.gate.withdraw(self._lane)
 

@@ -45,6 +45,7 @@ class Pipeline:
         observers: told of each attempt once it is acknowledged.
         clock: for closing times.
         threaded: False handles everything in the caller's thread (virtual time).
+        pays_debts: attempts pay the debts of a single shot.
     """
 
     def __init__(  # noqa: PLR0913 - one per place results go to
@@ -58,7 +59,9 @@ class Pipeline:
         observers: Observers,
         clock: Clock,
         threaded: bool = True,
+        pays_debts: bool = False,
     ) -> None:
+        self._pays_debts = pays_debts
         self._experiment = experiment
         self._store = store
         self._archive = archive
@@ -163,7 +166,7 @@ class Pipeline:
                 self._close_iteration(item)
 
     def _record(self, results: Sequence[AttemptResult]) -> None:
-        ids = self._store.commit_attempts(results, self._keep)
+        ids = self._store.commit_attempts(results, self._keep, pays_debts=self._pays_debts)
         for result in results:
             self._tallies.setdefault(result.probe, _Reasons()).count(result)
             self._observers.handle(AttemptRecorded(result))

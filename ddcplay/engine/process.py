@@ -13,9 +13,10 @@ from ddcplay.engine.events import IterationClosed, Notice, Observer, Observers
 from ddcplay.engine.executors import Means
 from ddcplay.engine.experiment import Experiment, ExperimentSetup
 from ddcplay.engine.gate import CredentialGate
-from ddcplay.engine.iteration import Services, Sweep
+from ddcplay.engine.iteration import Services
 from ddcplay.engine.redacted import Redacted
 from ddcplay.engine.stop import StopRequest
+from ddcplay.engine.sweeping import Sweep
 from ddcplay.errors import DdcplayError
 from ddcplay.plugins import load, load_once
 from ddcplay.secrets.redact import Redactor

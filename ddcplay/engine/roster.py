@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from ddcplay.model.plan import HostPlan, Plan, ProbeSpec
 from ddcplay.model.result import AttemptResult, Reason, outcome_of
 
 Pair = tuple[str, str]
+
+
+def narrowed(plan: Plan, wanted: Callable[[str, str], bool], *, skips: bool) -> Plan:
+    """Return a plan of the pairs an iteration is about; hosts without any are left out.
+
+    Args:
+        plan: of the play.
+        wanted: says whether (host, probe) is due.
+        skips: keep the rows of probes whose `when` is false, for probes that are due somewhere.
+    """
+    hosts = [
+        replace(host, probes=tuple(probe for probe in host.probes if wanted(host.host, probe.name)))
+        for host in plan.hosts
+    ]
+    due = {probe.name for host in hosts for probe in host.probes} if skips else set()
+    hosts = [replace(host, skips=tuple(skip for skip in host.skips if skip.probe in due)) for host in hosts]
+    return replace(plan, hosts=tuple(host for host in hosts if host.probes or host.skips))
 
 
 class Roster:
@@ -30,8 +48,8 @@ class Roster:
                 self._open[host.host] = due
         self.pairs = sum(len(host.probes) + len(host.skips) for host in plan.hosts)
 
-    def __bool__(self) -> bool:
-        return bool(self._open)
+    def __len__(self) -> int:
+        return len(self._open)
 
     def hosts(self) -> tuple[HostPlan, ...]:
         """Return the hosts that still owe a row, in inventory order."""
