@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from ddcplay.engine.events import IterationClosed, Observer
 from ddcplay.engine.stop import StopRequest
-from ddcplay.errors import ConfigError, Place, Problem, UsageError
+from ddcplay.errors import ConfigError, PatternError, Place, Problem, UsageError
 from ddcplay.model.inventory import Host, Inventory
 from ddcplay.model.options import Options
 from ddcplay.model.plan import Plan
@@ -264,7 +264,11 @@ def read_settings(options: Options) -> Settings:
     overrides = dict(options.overrides)
     if options.directory is not None:
         overrides["project_root"] = options.directory
-    return load_settings(Path.cwd(), os.environ, overrides)
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:
+        raise UsageError("the current directory was removed", "cd to the project first") from None
+    return load_settings(here, os.environ, overrides)
 
 
 def _sources(settings: Settings, options: Options) -> tuple[str, ...]:
@@ -276,11 +280,15 @@ def _sources(settings: Settings, options: Options) -> tuple[str, ...]:
 
 
 def _selected(
-    inventory: Inventory, pattern: str, options: Options
+    inventory: Inventory, pattern: str, options: Options, place: Place | None = None
 ) -> tuple[tuple[Host, ...], tuple[str, ...]]:
     from ddcplay.config.inventory_files import read_limit
     from ddcplay.planning.pattern import select_hosts
 
+    try:
+        select_hosts(inventory, pattern)
+    except PatternError as error:
+        raise PatternError(error.message, error.hint, place) from None
     limit = None if options.limit is None else read_limit(options.limit)
     chosen = select_hosts(inventory, pattern, limit)
     return chosen.hosts, chosen.warnings
@@ -292,7 +300,7 @@ def _plan(play: Play, inventory: Inventory, options: Options) -> tuple[Plan, tup
     from ddcplay.planning.planner import plan_play
     from ddcplay.planning.rooms import owners_of_secrets, rooms_of
 
-    hosts, warnings = _selected(inventory, play.hosts, options)
+    hosts, warnings = _selected(inventory, play.hosts, options, play.place if play.place.file else None)
     plan = plan_play(
         play,
         hosts,

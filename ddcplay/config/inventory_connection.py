@@ -85,7 +85,7 @@ def secret_reference(text: str) -> SecretRef:
         return SecretRef("template", text)
     scheme, colon, value = text.partition(":")
     if colon and value and scheme in _SECRET_SCHEMES:
-        return SecretRef(scheme, value)
+        return SecretRef(scheme, value if scheme == "plain" else value.strip())
     return SecretRef("plain", str(text))
 
 
@@ -112,6 +112,14 @@ def _guard_secret(key: str, value: object) -> Guarded:
     if value is None or isinstance(value, SecretRef):
         return Guarded(value)
     if isinstance(value, str):
+        scheme, _, rest = value.partition(":")
+        if scheme in _SECRET_SCHEMES - {"plain"} and value != scheme and not rest.strip():
+            # As a password in clear it would be sent to every host, and lock the account.
+            return Guarded(
+                SecretRef("plain", ""),
+                problem=f"{key}: nothing stands behind '{scheme}:'",
+                hint=f"name what is meant, or write plain:{scheme}: when that is the password",
+            )
         return Guarded(secret_reference(value))
     if isinstance(value, int | float):
         kind = "truth value" if isinstance(value, bool) else "number"

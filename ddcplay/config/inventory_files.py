@@ -124,13 +124,19 @@ def read_limit(text: str) -> str:
         text: patterns and `@FILE` words, separated by commas (a lone `@FILE` may hold colons and commas).
 
     Raises:
-        UsageError: a file cannot be read.
+        UsageError: a file cannot be read, or no pattern is left: that must not mean "no limit".
     """
     words = [text] if text.startswith("@") and _exists(text[1:]) else text.split(",")
     patterns: list[str] = []
     for word in (each.strip() for each in words):
         patterns.extend(_limit_lines(Path(word[1:])) if word.startswith("@") else [word])
-    return ",".join(pattern for pattern in patterns if pattern)
+    limit = ",".join(pattern for pattern in patterns if pattern)
+    if not limit:
+        raise UsageError(
+            f"the limit {text!r} names no host",
+            "leave --limit away to mean all, or name hosts, groups or @FILE",
+        )
+    return limit
 
 
 def _limit_lines(path: Path) -> list[str]:

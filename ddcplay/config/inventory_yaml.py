@@ -18,6 +18,8 @@ from ddcplay.errors import ConfigError, Place, Problem
 from ddcplay.model.playbook import Unsafe
 
 _MAX_DEPTH = 200
+_MAX_VALUES = 1_000_000
+_MAX_GROWTH = 20
 _DEEP_BLOCK = re.compile(rf"^[ ?:-]{{{_MAX_DEPTH * 4},}}", re.MULTILINE)
 _BRACKETS = re.compile(r"[\[\]{}]")
 _BACKSLASH_HINT = r"a backslash in double quotes starts an escape: write 'CORP\user' in single quotes"
@@ -103,6 +105,8 @@ class YamlDocument:
         try:
             self._loader: Any = _PythonLoader(text) if _is_deep(text) else _FastLoader(text)
             self.root: yaml.Node | None = self._loader.get_single_node()
+            if self.root is not None and "&" in text and "*" in text:
+                _refuse_bomb(self.root)
         except (yaml.YAMLError, RecursionError, ValueError) as error:
             raise self._refusal(error, None) from None
 
@@ -177,6 +181,29 @@ class YamlDocument:
         if "single document" in message:
             return "one file holds one document: remove the second ---"
         return "put text that begins with a special character in quotes"
+
+
+def _refuse_bomb(root: yaml.Node) -> None:
+    """Refuse a small text that aliases blow up into millions of values, which templates then walk.
+
+    Raises:
+        yaml.constructor.ConstructorError: it holds more values than any inventory needs.
+    """
+    sizes: dict[int, int] = {}
+
+    def size(node: yaml.Node) -> int:
+        if isinstance(node, yaml.ScalarNode):
+            return 1
+        if id(node) not in sizes:
+            sizes[id(node)] = 0  # an alias inside its own anchor, which the construction refuses
+            below = (each for pair in node.value for each in (pair if isinstance(pair, tuple) else (pair,)))
+            sizes[id(node)] = 1 + sum(size(each) for each in below)
+        return sizes[id(node)]
+
+    if size(root) > _MAX_VALUES and size(root) > _MAX_GROWTH * len(sizes):
+        raise yaml.constructor.ConstructorError(
+            None, None, "aliases make millions of values of it", root.start_mark
+        )
 
 
 def _is_deep(text: str) -> bool:

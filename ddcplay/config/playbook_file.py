@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -215,6 +216,9 @@ def find_playbook(name: str, project_root: Path, cwd: Path) -> Path:
     found = next((path for path in candidates if name and is_file(path)), None)
     if found is not None:
         return _as_typed(found, cwd)
+    folder = next((path for path in candidates if name and os.path.isdir(path)), None)  # noqa: PTH112 - as is_file
+    if folder is not None:
+        raise UsageError(f"{folder} is a directory, not a playbook", "name one of the files in it")
     known = {path.stem for folder in folders for end in ("yml", "yaml") for path in folder.glob(f"*.{end}")}
     close = nearest(Path(name).stem, known)
     looked = ", ".join(str(folder) for folder in folders)

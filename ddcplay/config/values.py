@@ -70,6 +70,9 @@ def _interval(value: Any) -> float:
     return seconds
 
 
+_LARGEST = 2**30
+
+
 def _size(value: Any) -> int:
     try:
         size = parse_size(value)
@@ -78,6 +81,9 @@ def _size(value: Any) -> int:
         raise WrongValueError(text) from error
     if size < 1:
         raise WrongValueError("must be at least 1 byte", "write 64KiB, 1MiB, 10MB or bytes")
+    if size > _LARGEST:
+        # Output is held in memory once per visit in flight.
+        raise WrongValueError("must be at most 1GiB", "let the probe print less")
     return size
 
 
