@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from ddcplay.config.validation import Level
 from ddcplay.config.values import (
@@ -34,8 +36,11 @@ from ddcplay.model.inventory import SecretRef
 from ddcplay.model.playbook import PingMethod
 from ddcplay.model.result import Reason
 
-KINDS = ("command", "powershell")
+KINDS = ("command", "powershell", "wmi")
 """Kinds this program brings itself; others come as plug-ins of group `ddcplay.probes`."""
+
+KIND_OPTIONS: Mapping[str, str] = MappingProxyType({"namespace": "wmi", "output": "powershell"})
+"""Key → the one kind of ours that reads it; it ends in the `options` of the `ProbeSpec`."""
 
 _RETRYABLE = (Reason.TRANSPORT, Reason.QUOTA, Reason.TIMEOUT, Reason.EXIT_CODE, Reason.WQL)
 _MAX_EXIT_CODE = 2**32 - 1
@@ -148,6 +153,12 @@ def _when(value: Any) -> tuple[str, ...]:
     return expressions
 
 
+def _recheck(seconds: float) -> float:
+    if seconds < 1:
+        raise WrongValueError("must be at least 1s", "every look is a request to the target")
+    return seconds
+
+
 def check_body(kind: str, body: object) -> str | None:
     """Say what is wrong with the value of a probe's kind, as far as it can be known.
 
@@ -157,8 +168,11 @@ def check_body(kind: str, body: object) -> str | None:
     """
     if kind not in KINDS:
         return None
+    if kind == "wmi" and isinstance(body, Mapping):
+        return _check_queries(body)
     if not isinstance(body, str):
-        return f"must be text, not {describe(body)}"
+        wanted = "a query or a mapping of queries" if kind == "wmi" else "text"
+        return f"must be {wanted}, not {describe(body)}"
     if not body.strip():
         return "is empty"
     if "\0" in body:
@@ -169,6 +183,18 @@ def check_body(kind: str, body: object) -> str | None:
         return "must be one line, cmd.exe drops the rest: join them with &, or use `powershell`"
     if kind == "command" and len(body) > _CMD_LENGTH:
         return f"has {len(body)} characters; cmd.exe takes {_CMD_LENGTH}"
+    return None
+
+
+def _check_queries(queries: Mapping[Any, Any]) -> str | None:
+    """Say what is wrong with named queries; what is no WQL is refused by the kind itself."""
+    if not queries:
+        return "is empty"
+    for name, query in queries.items():
+        if not isinstance(name, str) or not name.strip():
+            return f"has a query whose name is {describe(name)}; names are text"
+        if not isinstance(query, str) or not query.strip():
+            return f"has a query {name!r} that is {describe(query)}; a query is text"
     return None
 
 
@@ -188,6 +214,10 @@ class ProbeOptions(Document):
     keep: Literal["always", "on_failure", "on_change", "never"] = "always"
     priority: Literal["low", "below_normal", "normal"] = "low"
     kill_tree: Truth = True
+    exclusive: Truth = False
+    recheck: Annotated[PositiveDuration, AfterValidator(_recheck)] = 0
+    namespace: Text = ""
+    output: Literal["text", "objects"] = "text"
 
 
 class DefaultsDocument(ProbeOptions):

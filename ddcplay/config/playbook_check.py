@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from ddcplay.config.values import is_template
 from ddcplay.errors import Place
@@ -13,6 +13,7 @@ from ddcplay.units import format_duration, parse_duration
 _DAY_S = 86400
 _CMD_LENGTH = 8191
 _UNC = re.compile(r"(?<![\\\w:])\\\\(?![.?]\\)[\w.$-]+\\[\w$]")
+_ALL_OF_PROCESSOR = re.compile(r"\bselect\s+\*\s+from\s+win32_processor\b", re.IGNORECASE)
 _SLOW_CLASS = re.compile(r"\bwin32_product\b", re.IGNORECASE)
 
 
@@ -83,6 +84,8 @@ def _seconds(probe: ProbeEntry, key: str, default: float) -> float:
 
 def _probe_warnings(probe: ProbeEntry) -> Iterator[str]:
     body = probe.body if isinstance(probe.body, str) else ""
+    if isinstance(probe.body, Mapping):
+        body = "\n".join(str(query) for query in probe.body.values())
     name = f"probe {probe.name!r}"
     if _UNC.search(body):
         yield (
@@ -93,6 +96,11 @@ def _probe_warnings(probe: ProbeEntry) -> Iterator[str]:
         yield (
             f"{name} asks Win32_Product, which checks and may repair every installed package; "
             "read the Uninstall keys of the registry instead"
+        )
+    if _ALL_OF_PROCESSOR.search(body):
+        yield (
+            f"{name} asks every property of Win32_Processor, of which LoadPercentage takes a second per "
+            "processor; name the properties"
         )
     if probe.kind == "command" and len(body) > _CMD_LENGTH:
         yield f"{name} has {len(body)} characters before rendering; cmd.exe takes {_CMD_LENGTH}"

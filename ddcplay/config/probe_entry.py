@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from ddcplay import plugins
 from ddcplay.config.documents import (
     DEFAULTS,
+    KIND_OPTIONS,
     KINDS,
     OPTIONS,
     PROBE,
@@ -32,7 +33,12 @@ from ddcplay.model.playbook import ProbeEntry
 _OPTION_KEYS = frozenset(ProbeOptions.model_fields)
 _UTF8 = 65001
 _MERGED_KEYS = ("env", "vars")
-_SPEC_NAMES = {"timeout": "timeout_s", "max_output": "max_output_bytes", "retry_delay": "retry_delay_s"}
+_SPEC_NAMES = {
+    "timeout": "timeout_s",
+    "max_output": "max_output_bytes",
+    "retry_delay": "retry_delay_s",
+    "recheck": "recheck_s",
+}
 
 
 def read_probes(
@@ -96,6 +102,7 @@ def _read_probe(
     document = cast("ProbeDocument | None", validate(PROBE, _now(data), reading, loc))
     if kind is None or document is None:
         return None
+    _refuse_other_kinds(reading, kind, data, loc)
     entry = _assemble(reading, kind, body, data, document, defaults, loc)
     if not is_template(body) or not entry.template:
         _check_body_now(reading, entry)
@@ -106,6 +113,18 @@ def _check_body_now(reading: Reading, entry: ProbeEntry) -> None:
     wrong = check_body(entry.kind, entry.body)
     if wrong:
         reading.report(entry.places[entry.kind], f"{entry.kind!r} {wrong}")
+
+
+def _refuse_other_kinds(reading: Reading, kind: str, data: Mapping[Any, Any], loc: Loc) -> None:
+    """Refuse a key written at the probe itself that only another kind reads; plug-ins may read any."""
+    for key, owner in KIND_OPTIONS.items():
+        if key in data and kind in KINDS and kind != owner:
+            hint = f"remove it, or put it into `defaults` when it is meant for `{owner}` probes"
+            reading.report(
+                reading.marked.key_place((*loc, key)),
+                f"{key!r} means something to `{owner}` probes alone",
+                hint,
+            )
 
 
 def _find_kind(reading: Reading, data: dict[Any, Any], written: Mapping[Any, Any], loc: Loc) -> str | None:
@@ -210,6 +229,9 @@ def build_probe(entry: ProbeEntry, rendered: Mapping[str, object], host: str) ->
         # Pydantic's own text shows the values, and a rendered value may be one nobody should read.
         raise ConfigError(problems) from None
     values = {_SPEC_NAMES.get(key, key): getattr(document, key) for key in document.model_fields_set}
+    own = {key: values.pop(key) for key in KIND_OPTIONS if key in values}
+    if own:
+        values["options"] = own
     if "env" in values:
         values["env"] = tuple(values["env"].items())
     if "stdin" in values:

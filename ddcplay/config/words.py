@@ -42,19 +42,14 @@ LATER: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "probe": {
             "filters": "filter chains",
             "every": "a pace of its own for a probe",
-            "exclusive": "probes that wait until nobody is logged on",
-            "recheck": "probes that wait until nobody is logged on",
             "copy": "sending files",
             "cleanup": "sending files",
             "remote_dir": "sending files",
             "args": "arguments of sent programs",
-            "output": "PowerShell objects as rows",
-            "namespace": "WQL queries",
         },
         "kind": {
             "script": "local scripts",
             "exe": "local programs",
-            "wmi": "WQL queries",
             "w32probe": "the paper's metrics by WQL",
         },
     }
