@@ -10,12 +10,13 @@ import codecs
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from ddcplay.config.validation import Level
 from ddcplay.config.values import (
+    Cron,
     Duration,
     FileName,
     Interval,
@@ -110,7 +111,9 @@ def _environment(value: Any) -> Any:
         if "\0" in str(item):
             raise WrongValueError(f"{name!r} holds a NUL character", "remove it", (name,))
         if bad := _CONTROL.search(str(item)):
-            raise WrongValueError(f"{name!r} holds {_shown(bad)}, which WinRM cannot carry", "remove it", (name,))
+            raise WrongValueError(
+                f"{name!r} holds {_shown(bad)}, which WinRM cannot carry", "remove it", (name,)
+            )
         result[name] = str(item)
     return result
 
@@ -227,6 +230,7 @@ class DefaultsDocument(ProbeOptions):
     tags: Tags = ()
     vars: Variables = {}
     template: bool = True
+    every: Interval = 0
 
 
 class ProbeDocument(DefaultsDocument):
@@ -235,15 +239,59 @@ class ProbeDocument(DefaultsDocument):
     name: FileName
 
 
+class SingleShotDocument(Document):
+    """Each probe once on every host."""
+
+    retry_every: Interval = 120
+    give_up_after: PositiveDuration = 0
+
+
 class ScheduleDocument(Document):
     """When iterations start."""
 
-    every: Interval
+    every: Interval = 0
+    cron: Cron = ""
+    single_shot: SingleShotDocument | None = None
     min_gap: Duration = 0
     align: Truth = False
     iterations: Annotated[Whole, Field(ge=1)] = 1
     until: PositiveDuration = 0
     blackout: Windows = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _single_shot_is_written(cls, value: Any) -> Any:
+        # `single_shot:` alone means its defaults; None is the model's "not written".
+        if isinstance(value, dict) and "single_shot" in value and value["single_shot"] is None:
+            return {**value, "single_shot": {}}
+        return value
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        kinds = [key for key in ("every", "cron", "single_shot") if key in self.model_fields_set]
+        if not kinds:
+            raise WrongValueError(
+                "a schedule needs every, cron or single_shot", "add every: 15m, or remove the schedule"
+            )
+        if len(kinds) > 1:
+            words = f"a schedule has one of every, cron and single_shot, not {' and '.join(kinds)}"
+            raise WrongValueError(words, f"remove {kinds[1]}", (kinds[1],))
+        for key in ("min_gap", "align", "until", "iterations"):
+            if key in self.model_fields_set and kinds[0] not in _GOES_WITH[key]:
+                hint = "write give_up_after inside single_shot" if key == "until" else f"remove {key}"
+                raise WrongValueError(f"{key!r} does not go with {kinds[0]!r}", hint, (key,))
+        return self
+
+
+_GOES_WITH: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "min_gap": ("every",),
+        "align": ("every",),
+        "until": ("every", "cron"),
+        "iterations": ("every", "cron"),
+    }
+)
+"""Key of a schedule → kinds of schedule that have it."""
 
 
 class PingDocument(Document):
@@ -297,16 +345,26 @@ def _belongs(model: type[BaseModel], hint: str) -> dict[str, str]:
     return {name: hint.format(name) for name in model.model_fields}
 
 
+SINGLE_SHOT = Level(
+    "single shot",
+    SingleShotDocument,
+    {},
+    _belongs(ScheduleDocument, "`{}` belongs to the schedule, not to its single_shot"),
+)
 SCHEDULE = Level(
-    "schedule", ScheduleDocument, {}, _belongs(PlayDocument, "`{}` belongs to the play, not to its schedule")
+    "schedule",
+    ScheduleDocument,
+    {"single_shot": SINGLE_SHOT},
+    _belongs(PlayDocument, "`{}` belongs to the play, not to its schedule")
+    | _belongs(SingleShotDocument, "`{0}` belongs to single_shot: write single_shot: {{{0}: ...}}"),
 )
 PING = Level("ping policy", PingDocument, {}, {})
 PLAY = Level(
     "play",
     PlayDocument,
     {"schedule": SCHEDULE, "ping": PING},
-    _belongs(ScheduleDocument, "`{0}` belongs to the schedule: write schedule: {{{0}: ...}}")
-    | _belongs(DefaultsDocument, "`{0}` belongs to probes; for all of them write defaults: {{{0}: ...}}")
+    _belongs(DefaultsDocument, "`{0}` belongs to probes; for all of them write defaults: {{{0}: ...}}")
+    | _belongs(ScheduleDocument, "`{0}` belongs to the schedule: write schedule: {{{0}: ...}}")
     | dict.fromkeys(KINDS, "what to run is listed under `probes`, each with its name"),
 )
 PROBE = Level(

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 
-from ddcplay.config.documents import PLAY, PlayDocument
+from ddcplay.config.documents import PLAY, PlayDocument, ScheduleDocument
 from ddcplay.config.probe_entry import build_probe, read_probes
 from ddcplay.config.reading import Reading, Render, UnrenderedError, as_mapping, stop_on
 from ddcplay.config.validation import refuse_later, validate
@@ -22,6 +22,7 @@ from ddcplay.config.words import WrongValueError, describe, nearest
 from ddcplay.config.yaml_marks import Loc, is_file, read_yaml
 from ddcplay.errors import UsageError
 from ddcplay.model.playbook import PingMethod, PingPolicy, Play, Playbook, Schedule
+from ddcplay.units import format_duration
 
 __all__ = ["build_probe", "find_playbook", "read_playbook"]
 
@@ -88,11 +89,9 @@ def _read_play(
         )
         return None
     data = refuse_later("play", written, reading, loc)
-    quiet = set()
     schedule = as_mapping(data.get("schedule"))
     if schedule is not None:
         data["schedule"] = refuse_later("schedule", schedule, reading, (*loc, "schedule"))
-        quiet |= {"every"} if len(data["schedule"]) < len(schedule) else set()
     own_vars = as_mapping(data.get("vars")) or {}
     from_files = read_vars_files(
         reading, data.get("vars_files"), (*loc, "vars_files"), {**own_vars, **extra_vars}, folders
@@ -100,7 +99,7 @@ def _read_play(
     play_vars = {**own_vars, **{name: value for part in from_files.values() for name, value in part.items()}}
     variables = {**play_vars, **extra_vars}
     data, failed = _rendered(reading, data, loc, variables)
-    document = cast("PlayDocument | None", validate(PLAY, data, reading, loc, quiet | failed))
+    document = cast("PlayDocument | None", validate(PLAY, data, reading, loc, failed))
     probes = read_probes(reading, data, loc, variables)
     if document is None:
         return None
@@ -108,7 +107,7 @@ def _read_play(
     if experiment is None:
         return None
     names = {file: tuple(part) for file, part in from_files.items()}
-    return Play(
+    play = Play(
         experiment=experiment,
         probes=probes,
         vars=play_vars,
@@ -116,6 +115,8 @@ def _read_play(
         place=reading.marked.place(loc),
         **_settings(document),
     )
+    _refuse_paces(reading, play)
+    return play
 
 
 def _rendered(
@@ -172,23 +173,43 @@ def _refuse_same_experiments(reading: Reading, plays: list[Play]) -> None:
 
 def _settings(document: PlayDocument) -> dict[str, Any]:
     """Gather what was written; the rest keeps the defaults of `Play`."""
-    # `late_sweep` is off until the second sweep exists (words.LATER_VALUES).
-    result: dict[str, Any] = {
-        "name": str(document.name),
-        "hosts": ":".join(document.hosts),
-        "late_sweep": False,
-    }
+    result: dict[str, Any] = {"name": str(document.name), "hosts": ":".join(document.hosts)}
     names = {"connect_timeout": "connect_timeout_s", "visit_timeout": "visit_timeout_s"}
     for key in document.model_fields_set & {"timezone", "concurrency", "late_sweep", "rooms", *names}:
         result[names.get(key, key)] = getattr(document, key)
     if document.schedule is not None:
-        result["schedule"] = Schedule(**_written(document.schedule, _SCHEDULE_NAMES))
+        result["schedule"] = _schedule(document.schedule)
     if "ping" in document.model_fields_set:
         values = _written(document.ping, _PING_NAMES)
         if "method" in values:
             values["method"] = PingMethod(values["method"])
         result["ping"] = PingPolicy(**values)
     return result
+
+
+def _schedule(document: ScheduleDocument) -> Schedule:
+    values = _written(document, _SCHEDULE_NAMES)
+    shot = document.single_shot
+    if shot is not None:
+        give_up_s = shot.give_up_after if "give_up_after" in shot.model_fields_set else None
+        values["single_shot"] = (shot.retry_every, give_up_s)
+    return Schedule(**values)
+
+
+def _refuse_paces(reading: Reading, play: Play) -> None:
+    """Refuse an `every` of a probe that its play cannot keep."""
+    every_s = play.schedule.every_s
+    for probe in play.probes:
+        place = probe.places.get("every", probe.place)
+        if probe.every_s is None:
+            continue
+        if play.schedule.one_pass or play.schedule.single_shot is not None:
+            what = "runs each probe once" if play.schedule.single_shot else "makes one pass"
+            hint = "remove it, or give the play a schedule with every or cron"
+            reading.report(place, f"probe {probe.name!r} has an 'every', but its play {what}", hint)
+        elif every_s is not None and probe.every_s < every_s:
+            words = f"'every' of probe {probe.name!r} is shorter than the play's, {format_duration(every_s)}"
+            reading.report(place, words, "write a longer one, remove it, or make the play faster")
 
 
 def _written(document: BaseModel, names: Mapping[str, str]) -> dict[str, Any]:

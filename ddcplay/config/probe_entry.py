@@ -151,7 +151,7 @@ def _render_tags(
 ) -> dict[Any, Any]:
     """Render what must be known before any host is: the probe's name and tags."""
     result = dict(data)
-    for key in ("name", "tags"):
+    for key in ("name", "tags", "every"):
         if key not in data:
             continue
         try:
@@ -197,6 +197,7 @@ def _assemble(
         tags=chosen("tags"),
         vars=merged.get("vars", {}),
         template=chosen("template"),
+        every_s=chosen("every") or None,
         place=reading.marked.place(loc),
         places=places,
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, available_timezones
@@ -70,6 +70,26 @@ def _interval(value: Any) -> float:
     return seconds
 
 
+def _cron(value: Any) -> str:
+    """Read a cron expression; cronsim knows what is one."""
+    from cronsim import CronSim, CronSimError  # noqa: PLC0415 - most playbooks have none
+
+    hint = 'write five fields, minute hour day month weekday: "*/15 8-20 * * 1-5"'
+    if not isinstance(value, str):
+        raise WrongValueError(f"must be text, not {describe(value)}", hint)
+    fields = value.split()
+    if len(fields) != _CRON_FIELDS:
+        raise WrongValueError(f"{value[:64]!r} is no cron expression of five fields", hint)
+    try:
+        next(CronSim(value, datetime(2000, 1, 1, tzinfo=UTC)))
+    except CronSimError as error:
+        raise WrongValueError(f"{value[:64]!r} is no cron expression: {error}", hint) from error
+    except StopIteration as error:
+        raise WrongValueError(f"{value[:64]!r} names a time that never comes", hint) from error
+    return " ".join(fields)
+
+
+_CRON_FIELDS = 5
 _LARGEST = 2**30
 
 
@@ -241,6 +261,7 @@ def _before(read: Callable[[Any], Any]) -> BeforeValidator:
 
 Duration = Annotated[float, _before(_duration)]
 PositiveDuration = Annotated[float, _before(_positive_duration)]
+Cron = Annotated[str, _before(_cron)]
 Interval = Annotated[float, _before(_interval)]
 Size = Annotated[int, _before(_size)]
 Whole = Annotated[int, _before(_whole)]

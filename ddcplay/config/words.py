@@ -35,13 +35,9 @@ LATER: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "alerts": "alerts",
             "report": "reports",
         },
-        "schedule": {
-            "cron": "cron schedules",
-            "single_shot": "single-shot schedules",
-        },
+        "schedule": {},
         "probe": {
             "filters": "filter chains",
-            "every": "a pace of its own for a probe",
             "copy": "sending files",
             "cleanup": "sending files",
             "remote_dir": "sending files",
@@ -56,9 +52,7 @@ LATER: Mapping[str, Mapping[str, str]] = MappingProxyType(
 )
 """Level → key → what it will do; these keys are refused with `not yet`."""
 
-LATER_VALUES: Mapping[tuple[str, str], tuple[object, str]] = MappingProxyType(
-    {("play", "late_sweep"): (True, "a second sweep for silent hosts")}
-)
+LATER_VALUES: Mapping[tuple[str, str], tuple[object, str]] = MappingProxyType({})
 """(level, key) → the value that is refused with `not yet`, and what it will do."""
 
 ANSIBLE: Mapping[str, str] = MappingProxyType(

@@ -71,8 +71,8 @@ def last_reached(
 ) -> dict[tuple[str, str], float]:
     """Return the start of the newest attempt that reached a host, by (host, probe).
 
-    Rows the coordinator wrote itself (no answer, blocked credential, no time left) have spent no time. One seek
-    of `ix_attempt_pair` per host and probe, so the size of the history does not matter.
+    Rows the coordinator wrote itself (no answer, blocked credential, no time left) have spent no time. One
+    seek of `ix_attempt_pair` per host and probe, so the size of the history does not matter.
     """
     names = schema.host.c
     parts = []

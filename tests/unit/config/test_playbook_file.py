@@ -78,6 +78,7 @@ def test_probes_take_the_defaults_and_their_own_keys_win(every_key: Playbook) ->
     assert listing.options["timeout"] == "1m"
     assert (who.kind, who.when, who.tags) == ("powershell", ("drive == 'C:'",), ("quick",))
     assert who.options == {"timeout": "20s", "env": {"LANG": "C", "LEVEL": 1}}
+    assert (listing.every_s, who.every_s) == (None, 86400.0)
 
 
 def test_each_option_remembers_where_it_stands(every_key: Playbook) -> None:
@@ -109,7 +110,7 @@ def test_the_shortest_play_makes_one_pass_with_the_defaults_of_the_model() -> No
     assert play.experiment == "shortest"
     assert play.schedule == Schedule()
     assert play.schedule.one_pass
-    assert (play.ping, play.concurrency, play.late_sweep) == (PingPolicy(), 100, False)
+    assert (play.ping, play.concurrency, play.late_sweep) == (PingPolicy(), 100, True)
 
 
 def test_anchors_and_merge_keys_work_as_in_ansible() -> None:
@@ -231,3 +232,34 @@ def test_a_playbook_below_the_current_directory_is_named_as_one_types_it(
     (tmp_path / "playbooks" / "labs.yml").touch()
     monkeypatch.chdir(tmp_path)
     assert find_playbook("labs", tmp_path, tmp_path) == Path("playbooks/labs.yml")
+
+
+@pytest.mark.parametrize(
+    ("written_as", "wanted"),
+    [
+        ('{cron: "*/15 8-20  * * 1-5"}', Schedule(cron="*/15 8-20 * * 1-5")),
+        ("{single_shot: {}}", Schedule(single_shot=(120.0, None))),
+        ("{single_shot: }", Schedule(single_shot=(120.0, None))),
+        (
+            "{single_shot: {retry_every: 5m, give_up_after: 14d}, blackout: ['08:00-09:00']}",
+            Schedule(single_shot=(300.0, 14 * 86400.0), blackout=(Blackout(480, 540),)),
+        ),
+        (
+            '{cron: "0 3 * * *", until: 7d, iterations: 2}',
+            Schedule(cron="0 3 * * *", until_s=604800.0, iterations=2),
+        ),
+    ],
+)
+def test_every_kind_of_schedule_arrives_in_the_model(
+    tmp_path: Path, written_as: str, wanted: Schedule
+) -> None:
+    play = play_of(tmp_path, f"  experiment: e\n  schedule: {written_as}\n")
+    assert play.schedule == wanted
+    assert not play.schedule.one_pass
+
+
+def test_a_probe_has_its_own_pace_or_that_of_the_defaults(tmp_path: Path) -> None:
+    extra = "  experiment: e\n  schedule: {every: 15m}\n  vars: {pace: 2d}\n  defaults: {every: 1h}\n"
+    probe = '    - name: bench\n      command: ver\n      every: "{{ pace }}"\n'
+    who, bench = play_of(tmp_path, extra, probe).probes
+    assert (who.every_s, bench.every_s) == (3600.0, 2 * 86400.0)
