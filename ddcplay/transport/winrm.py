@@ -84,7 +84,7 @@ class WinRMConnection:
                 hint="the next iteration connects anew",
                 connection_lost=True,
             )
-        return CommandRun(self._shells, command, deadline).run()
+        return CommandRun(self._shells, command, deadline, self.query).run()
 
     def query(
         self,

@@ -10,8 +10,9 @@ from ddcplay.errors import FaultError
 from ddcplay.model.result import ProbeOutput, Reason
 from ddcplay.transport.base import Command
 from ddcplay.transport.winrm_faults import MuteError, NotAcceptedError
-from ddcplay.transport.winrm_shells import Shells
-from ddcplay.transport.wsman import STDIN_PIECE_BYTES
+from ddcplay.transport.winrm_kill import Aftermath, Ask
+from ddcplay.transport.winrm_shells import GRACE_S, Shells
+from ddcplay.transport.wsman import MIN_OPERATION_S, STDIN_PIECE_BYTES
 from ddcplay.transport.wsman_fault import (
     BUSY,
     OPERATION_TIMEOUT,
@@ -26,8 +27,11 @@ LATEST_S = 4.5
 """When the clean-up of an expired command is given up: the visit moves on at 5 s (design §9.1)."""
 CLEANUP_S = 4.0
 """Budget of the clean-up when there is time left."""
+BREAK_GRACE_S = 1.0
+"""What a program gets to end by itself after Ctrl-Break."""
 _BUSY_PAUSE_S = 0.5
 _SHORT_ANSWER_S = 0.05
+_LISTEN_PAUSE_S = 0.25
 _LOOK_S = 15.0
 """Budget of one look by the watch."""
 _AGAIN = "nothing to do: it runs again when it is due"
@@ -53,13 +57,26 @@ class CommandRun:
         shells: the connection's shells.
         command: what to run.
         deadline: its budget.
+        ask: runs WQL, to see what an ended command left behind; None looks for nothing.
+        latest: when the clean-up is given up; None for `LATEST_S` after the deadline.
     """
 
-    def __init__(self, shells: Shells, command: Command, deadline: Deadline) -> None:
+    def __init__(
+        self,
+        shells: Shells,
+        command: Command,
+        deadline: Deadline,
+        ask: Ask | None = None,
+        latest: Deadline | None = None,
+    ) -> None:
         self._shells = shells
         self._channel = shells.channel
         self._command = command
         self._deadline = deadline
+        self._ask = ask
+        self._latest = latest
+        self._kill_verified: bool | None = None
+        self._done = False
         self._stdout = bytearray()
         self._stderr = bytearray()
         self._exit_code: int | None = None
@@ -157,6 +174,7 @@ class CommandRun:
             if received is not None:
                 self._keep(received)
                 if received.done:
+                    self._done = True
                     self._exit_code = received.exit_code
                     if self._exit_code is None:
                         raise FaultError("transport", "the target did not tell the exit code of the command")
@@ -238,30 +256,70 @@ class CommandRun:
             shells.forget()
             return
         if isinstance(fault, WsmanFaultError) and fault.is_code(SHELL_NOT_FOUND):
-            shells.forget()
+            # The code stands for an unknown shell and for an unknown command alike; Delete is right for both.
+            shells.delete(*shells.times(self._deadline))
             return
         if fault is None:
             if not self._command.last:
-                self._terminate(*shells.times(self._deadline))
+                self._signal("terminate", *shells.times(self._deadline))
             return
         clock = self._deadline.clock
-        end = Deadline(clock, self._deadline.expires_at + LATEST_S, 0.0).capped(CLEANUP_S)
-        if self._command_id:
-            half = end.capped(end.remaining_s() / 2)
-            self._terminate(half.remaining_s(), half)
+        end = self._latest or Deadline(clock, self._deadline.expires_at + LATEST_S, 0.0).capped(CLEANUP_S)
+        aftermath = None
+        if self._command_id and self._done:
+            self._signal("terminate", MIN_OPERATION_S, end.capped(end.remaining_s() / 2))
+        elif self._command_id:
+            if self._ask is not None:
+                aftermath = Aftermath(shells, self._ask, self._shell_id, self._command.line)
+                aftermath.look(end)
+            self._break_off(end, hear=not isinstance(fault, OutputLimitError))
         if self._accepted:
             shells.delete(end.remaining_s(), end)
+        if aftermath is not None:
+            self._kill_verified = aftermath.settle(end, self._run_after if self._command.kill_tree else None)
 
-    def _terminate(self, operation_s: float, deadline: Deadline) -> None:
-        request = self._shells.envelopes.signal(self._shell_id, self._command_id, operation_s)
+    def _break_off(self, end: Deadline, *, hear: bool) -> None:
+        """Ask the program to end (Ctrl-Break, which `start /b` lets through), then end it."""
+        half_s = end.remaining_s() / 2
+        if self._signal("ctrl_break", half_s, end.capped(half_s)) and hear and self._last_words(end):
+            return
+        half_s = end.remaining_s() / 2
+        self._signal("terminate", half_s, end.capped(half_s))
+
+    def _last_words(self, end: Deadline) -> bool:
+        """Fetch what the program still says; returns whether it has ended."""
+        grace = end.capped(min(BREAK_GRACE_S, end.remaining_s() / 3))
+        limit = self._command.max_output_bytes
+        while not grace.expired():
+            operation_s = max(MIN_OPERATION_S, grace.remaining_s())
+            request = self._shells.envelopes.receive(self._shell_id, self._command_id, operation_s)
+            try:
+                answer = self._channel.ask(request, end.capped(operation_s + GRACE_S), repeatable=True)
+                received = read_received(answer, self._command_id)
+            except FaultError:
+                return False
+            self._stdout += received.stdout[: max(0, limit - len(self._stdout))]
+            self._stderr += received.stderr[: max(0, limit - len(self._stderr))]
+            if received.done:
+                return True
+            if not (received.stdout or received.stderr):
+                grace.clock.sleep(min(_LISTEN_PAUSE_S, grace.remaining_s()))
+        return False
+
+    def _run_after(self, line: str, deadline: Deadline) -> None:
+        CommandRun(self._shells, Command(line, last=True), deadline, latest=deadline).run()
+
+    def _signal(self, code: str, operation_s: float, deadline: Deadline) -> bool:
+        request = self._shells.envelopes.signal(
+            self._shell_id, self._command_id, max(MIN_OPERATION_S, operation_s), code
+        )
         try:
             self._channel.ask(request, deadline)
-        except WsmanFaultError as refused:
-            if refused.is_code(SHELL_NOT_FOUND):
-                self._shells.forget()
         except FaultError:
             # The output is complete or its loss is known; a broken connection is rebuilt when it is needed.
-            return
+            # "Not found" (2150858843) may mean the ended command alone, so the shell is still ours to delete.
+            return False
+        return True
 
     def _output(self, fault: FaultError | None, round_trips: int) -> ProbeOutput:
         reason = detail = hint = None
@@ -276,6 +334,7 @@ class CommandRun:
             hint=hint or "",
             connection_lost=bool(self._channel.lost),
             accepted=self._accepted,
+            kill_verified=self._kill_verified,
             round_trips=round_trips,
         )
 

@@ -165,6 +165,8 @@ DEFAULTS: dict[str, Callable[[], Answer]] = {
     "Send": lambda: Soap("<rsp:SendResponse/>"),
     "Signal": lambda: Soap("<rsp:SignalResponse/>"),
     "Delete": lambda: Soap(""),
+    "Get": lambda: fault(2150858771, "w:ActionNotSupported"),
+    "Enumerate": lambda: fault(2150858752, "w:ActionNotSupported"),
     "Identify": lambda: Soap(
         '<wsmid:IdentifyResponse xmlns:wsmid="http://schemas.dmtf.org/wbem/wsman/identity/1/wsmanidentity.xsd">'
         "<wsmid:ProductVendor>Microsoft Corporation</wsmid:ProductVendor>"

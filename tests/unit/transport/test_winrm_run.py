@@ -78,7 +78,7 @@ def test_a_target_that_answers_nothing_at_once_is_not_asked_in_a_tight_loop(
 ) -> None:
     server = standin(script={"Receive": [say.output() for _ in range(500)]})
     connected(server).run(Command("slow"), budget(0.5))
-    assert server.names().count("Receive") < 12
+    assert server.names().count("Receive") < 18
 
 
 def test_a_mute_peer_is_left_in_time_and_later_commands_fail_at_once(
