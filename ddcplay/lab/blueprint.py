@@ -44,6 +44,7 @@ class LabHost:
         off_mode: what a PC that is off looks like: `silent` (best effort, Linux) or `refused`.
         faults: planted from the start.
         quotas: of WinRM.
+        has_tar: tar.exe is part of the system (Windows 10 1803 and later).
     """
 
     name: str
@@ -59,6 +60,7 @@ class LabHost:
     off_mode: OffMode = "silent"
     faults: tuple[Fault, ...] = ()
     quotas: Quotas = Quotas()
+    has_tar: bool = True
 
 
 @dataclass(frozen=True, slots=True)

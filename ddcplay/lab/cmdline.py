@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ddcplay.lab import commands, powershell
+from ddcplay.lab import commands, disk, powershell
 from ddcplay.lab.program import Console, Program, Read, Write
 
 _VARIABLE = re.compile(r"%([^%\s][^%]*)%")
@@ -54,7 +54,7 @@ def split_line(line: str) -> Iterator[_Part]:
             continue
         if char == '"':
             quoted = not quoted
-        elif not quoted and char == "(" and not line[start:index].strip():
+        elif not quoted and char == "(" and (depth or not line[start:index].strip()):
             depth += 1
         elif not quoted and char == ")" and depth:
             depth -= 1
@@ -148,6 +148,9 @@ def _run_command(console: Console, text: str) -> Program:
     text = text.strip().removeprefix("@").lstrip() if text.strip().startswith("@") else text.lstrip()
     if text.startswith("(") and text.rstrip().endswith(")"):
         return (yield from run_line(console, text.strip()[1:-1]))
+    condition = disk.run_if(console, text, run_line)
+    if condition is not None:
+        return (yield from condition)
     text, targets, source = _redirections(text)
     if not targets and source is None:
         return (yield from _dispatch(console, text))
@@ -231,14 +234,18 @@ def _dispatch(console: Console, text: str, *, only_programs: bool = False, verba
         name = name.removesuffix(suffix)
     if name == "cmd":
         return (yield from _nested(console, rest))
-    if name == "start" and not only_programs:
-        return (yield from _start(console, rest))
+    if name in ("start", "call") and not only_programs:
+        run_it = _start(console, rest) if name == "start" else _dispatch(console, rest, verbatim=True)
+        return (yield from run_it)
     if name in ("powershell", "pwsh"):
         return (yield from powershell.run(console, rest))
     if name.startswith("echo") and len(name) == 5 and name[4] in ".:([+":
         name, rest = "echo", " " + rest.lstrip() if rest.strip() else "."
     if name.startswith("cd") and len(raw) > 2 and raw[2] in "\\.":
         name, rest = "cd", " " + raw[2:] + rest
+    sent = disk.find_sent(console, raw)
+    if sent is not None:
+        return (yield from disk.run_sent(console, sent, rest, run_line))
     builtin = commands.find(name, only_programs=only_programs)
     if builtin is not None:
         return (yield from builtin(console, rest))
@@ -282,6 +289,7 @@ def _nested(console: Console, rest: str) -> Program:
         dict(console.env),
         console.cwd,
         console.files,
+        busy=console.busy,
     )
     return (yield from run_line(inner, line))
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Generator
 from datetime import UTC, datetime
 
+from ddcplay.lab import disk
 from ddcplay.lab.program import Console, Program, Read, Sleep, Step, Write, codec_of
 
 Capture = Generator[Step, "bytes | None", tuple[bytes, int]]
@@ -14,7 +15,7 @@ Builtin = Callable[[Console, str], Program]
 
 def find(name: str, *, only_programs: bool = False) -> Builtin | None:
     """Return what runs under a name; built-in commands of cmd.exe are left out on request."""
-    return _PROGRAMS.get(name) or (None if only_programs else _INTERNAL.get(name))
+    return _PROGRAMS.get(name) or (None if only_programs else _INTERNAL.get(name) or disk.INTERNAL.get(name))
 
 
 def clock_text(console: Console, which: str) -> str:
@@ -25,12 +26,8 @@ def clock_text(console: Console, which: str) -> str:
 
 def full_path(console: Console, path: str) -> str:
     """Return an absolute path of the simulated disk."""
-    path = path.strip().strip('"').replace("/", "\\")
-    if re.match(r"[A-Za-z]:", path):
-        return path.rstrip("\\") if len(path) > 3 else path
-    if path.startswith("\\"):
-        return console.cwd[:2] + path
-    return f"{console.cwd.rstrip(chr(92))}\\{path}"
+    path = disk.full_path(console, path)
+    return path.rstrip("\\") if len(path) > 3 else path
 
 
 def read_input(console: Console) -> Generator[Step, bytes | None, bytes]:
@@ -100,7 +97,7 @@ def _cd(console: Console, rest: str) -> Program:
     if target == "..":
         console.cwd = console.cwd.rstrip("\\").rpartition("\\")[0]
     else:
-        console.cwd = full_path(console, target)
+        return (yield from disk.change_directory(console, target))
     if len(console.cwd) == 2:
         console.cwd += "\\"
     return 0
@@ -125,7 +122,9 @@ def _del(console: Console, rest: str) -> Program:
 def _dir(console: Console, rest: str) -> Program:
     folder = full_path(console, re.sub(r"/[a-z:-]+", "", rest, flags=re.IGNORECASE).strip() or console.cwd)
     prefix = folder.lower().rstrip("\\") + "\\"
-    names = sorted(path.removeprefix(prefix) for path in console.files if path.startswith(prefix))
+    names = sorted(
+        path.removeprefix(prefix) for path in console.files if path.startswith(prefix) and path != prefix
+    )
     if "/b" in rest.lower():
         yield console.out("".join(f"{name}\n" for name in names) or "File Not Found\n")
         return 0
@@ -242,12 +241,12 @@ def _systeminfo(console: Console, rest: str) -> Program:
 def _fsutil(console: Console, rest: str) -> Program:
     match = re.search(r"diskfree\s+([a-z]:)", rest, re.IGNORECASE)
     wanted = match[1].upper() if match else ""
-    for disk in console.machine.disks(console.now()):
-        if disk.device == wanted:
+    for volume in console.machine.disks(console.now()):
+        if volume.device == wanted:
             yield console.out(
-                f"Total free bytes                : {disk.free_bytes:>18,}\n"
-                f"Total bytes                     : {disk.size_bytes:>18,}\n"
-                f"Total quota free bytes          : {disk.free_bytes:>18,}\n"
+                f"Total free bytes                : {volume.free_bytes:>18,}\n"
+                f"Total bytes                     : {volume.size_bytes:>18,}\n"
+                f"Total quota free bytes          : {volume.free_bytes:>18,}\n"
             )
             return 0
     yield console.out("Error:  The system cannot find the path specified.\n")
@@ -301,6 +300,23 @@ def _tasklist(console: Console, rest: str) -> Program:
     return 0
 
 
+def _taskkill(console: Console, rest: str) -> Program:
+    code = 0
+    for pid in map(int, re.findall(r"/pid\s+(\d+)", rest, re.IGNORECASE)):
+        told = console.processes.kill(pid, tree=re.search(r"/t\b", rest, re.IGNORECASE) is not None)
+        if told is None:
+            code = 128
+            yield console.err(f'ERROR: The process "{pid}" not found.\n')
+        for process, ended in told or []:
+            about = f"process with PID {process.pid} (child process of PID {process.parent})"
+            if ended:
+                yield console.out(f"SUCCESS: The {about} has been terminated.\n")
+            else:
+                code = 1
+                yield console.err(f"ERROR: The {about} could not be terminated.\nReason: Access is denied.\n")
+    return code
+
+
 def _session(number: int) -> str:
     return "Console" if number else "Services"
 
@@ -331,14 +347,13 @@ _INTERNAL: dict[str, Builtin] = {
     "echo": _echo,
     "erase": _del,
     "exit": _exit,
-    "md": _rem,
-    "mkdir": _rem,
     "rem": _rem,
     "set": _set,
     "type": _type,
     "ver": _ver,
 }
 _PROGRAMS: dict[str, Builtin] = {
+    **disk.PROGRAMS,
     "chcp": _chcp,
     "findstr": _findstr,
     "fsutil": _fsutil,
@@ -351,6 +366,7 @@ _PROGRAMS: dict[str, Builtin] = {
     "sleep": _sleep,
     "sort": _sort,
     "systeminfo": _systeminfo,
+    "taskkill": _taskkill,
     "tasklist": _tasklist,
     "timeout": _timeout,
     "whoami": _whoami,

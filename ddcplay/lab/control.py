@@ -56,6 +56,10 @@ def _perform(server: LabServer, request: dict[str, Any]) -> Any:
             return server.set_power(request["host"], on=bool(request["on"]))
         case "password":
             return server.set_password(request["host"], request["password"])
+        case "files":
+            return server.files(request["host"])
+        case "user":
+            return server.set_user(request["host"], request["user"])
         case "is_on":
             return server.is_on(request["host"])
         case "now":

@@ -125,6 +125,10 @@ class RunningLab:
         """Switch a host on or off; it leaves its timetable."""
         self._ask("power", host=name, on=on)
 
+    def files(self, name: str) -> list[str]:
+        """Return the paths on a host's disk, lower case; directories that were made end in a backslash."""
+        return list(self._ask("files", host=name))
+
     def is_on(self, name: str) -> bool:
         """Say whether a host is on."""
         return bool(self._ask("is_on", host=name))
@@ -132,6 +136,10 @@ class RunningLab:
     def set_password(self, name: str, password: str) -> None:
         """Change the password of a host's account."""
         self._ask("password", host=name, password=password)
+
+    def set_user(self, name: str, user: str) -> None:
+        """Log a user on at the console of a host, or off with ""; it leaves its timetable."""
+        self._ask("user", host=name, user=user)
 
     def now(self) -> float:
         """Return the lab's time, Unix seconds."""

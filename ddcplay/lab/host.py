@@ -8,10 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ddcplay.lab import soap
+from ddcplay.lab import disk, soap
 from ddcplay.lab.blueprint import LabHost
 from ddcplay.lab.faults import PlantedFaults
 from ddcplay.lab.machine import Machine
+from ddcplay.lab.processes import ProcessTable
 from ddcplay.lab.shells import Shell, ShellTable
 
 
@@ -83,7 +84,9 @@ class SimulatedHost:
         self.faults = PlantedFaults(blueprint.faults)
         self.counters = Counters()
         self.shells = ShellTable()
-        self.files: dict[str, bytes] = {}
+        self.processes = ProcessTable()
+        self.files: dict[str, bytes] = {disk.TAR: b"MZ"} if blueprint.has_tar else {}
+        self.busy: set[str] = set()
         self.enumerations: dict[str, Enumeration] = {}
 
     @property
@@ -91,13 +94,15 @@ class SimulatedHost:
         """The account with its domain, as Windows writes it."""
         return f"{self.blueprint.domain}\\{self.blueprint.user}"
 
-    def describe_shell(self, shell: Shell) -> str:
-        """Return a shell's properties as rsp:Shell (MS-WSMV 2.2.4.37)."""
+    def describe_shell(self, shell: Shell, *, full: bool = False) -> str:
+        """Return a shell's properties as rsp:Shell (MS-WSMV 2.2.4.37); `full` as Get and Enumerate tell it."""
         now = asyncio.get_running_loop().time()
+        process = f"<rsp:ProcessId>{shell.pid}</rsp:ProcessId>" if full else ""
         return (
             f'<rsp:Shell xmlns:rsp="{soap.RSP}"><rsp:ShellId>{shell.shell_id}</rsp:ShellId>'
             f"<rsp:ResourceUri>{soap.CMD_SHELL}</rsp:ResourceUri>"
             f"<rsp:Owner>{soap.text(self.owner_name)}</rsp:Owner><rsp:ClientIP>{shell.client_ip}</rsp:ClientIP>"
+            f"{process}"
             f"<rsp:IdleTimeOut>PT{shell.idle_s:.3f}S</rsp:IdleTimeOut><rsp:InputStreams>stdin</rsp:InputStreams>"
             "<rsp:OutputStreams>stdout stderr</rsp:OutputStreams>"
             f"<rsp:ShellRunTime>{_since(shell.created, now)}</rsp:ShellRunTime>"

@@ -27,6 +27,10 @@ _PIECE_COST = 5640
 _ENVELOPE_COST = 1300
 _KNOWN_DIRECTORIES = ("c:\\", "c:\\windows", "c:\\users", "c:\\temp", "c:\\program files", "c:\\programdata")
 _LINE_LIMIT = 8191
+_SERVICE_PID = 880
+_SHELL_LINE = "C:\\Windows\\system32\\WinrsHost.exe -Embedding"
+_ESCAPEE = "C:\\Tools\\stays.exe --detached"
+_START = re.compile(r'start\s+"[^"]*"(?:\s+/\w+)+\s+(\S.*)', re.IGNORECASE | re.DOTALL)
 
 
 async def perform(host: SimulatedHost, operation: str, request: soap.Request, caller: Caller) -> bytes:
@@ -68,13 +72,16 @@ async def _create(host: SimulatedHost, request: soap.Request, caller: Caller) ->
     if not codepage.isdigit() or codec_of(int(codepage)) is None:
         raise RefusedError(refusals.CODE_PAGE)
     idle_s = _idle_s(request.body, quotas.min_idle_s)
-    console = Console(host.machine, host.now, host.owner_name, int(codepage), files=host.files)
+    console = Console(
+        host.machine, host.now, host.owner_name, int(codepage), files=host.files, busy=host.busy
+    )
     console.env = base_environment(host.machine, host.owner_name)
     for variable in request.body.iterfind(f"{_RSP}Environment/{_RSP}Variable"):
         console.env[variable.get("Name", "")] = variable.text or ""
     console.cwd = (request.body.findtext(_RSP + "WorkingDirectory") or console.env["USERPROFILE"]).strip()
     now = asyncio.get_running_loop().time()
-    shell = Shell(soap.new_id(), caller.user, console, idle_s, caller.address, now, touched=now)
+    pid = host.processes.start(_SERVICE_PID, _SHELL_LINE, host.now())
+    shell = Shell(soap.new_id(), caller.user, console, idle_s, caller.address, now, pid, touched=now)
     shell.cwd_missing = not _directory_exists(host, console.cwd)
     host.shells.by_id[shell.shell_id] = shell
     host.counters.shells_created += 1
@@ -138,11 +145,25 @@ async def _command(host: SimulatedHost, request: soap.Request, caller: Caller) -
         console = dataclasses.replace(shell.console, env=dict(shell.console.env))
         direct = request.options.get("WINRS_SKIP_CMD_SHELL", "").lower() == "true"
         host.counters.commands.append(line)
-        shell.commands[command_id] = Command(command_id, _program(host, console, line, direct=direct))
+        program = _program(host, console, line, direct=direct)
+        ended = _begun(host, shell, line, direct=direct)
+        shell.commands[command_id] = Command(command_id, program, ended)
         shell.started += 1
         answered = f"<rsp:CommandId>{soap.text(command_id)}</rsp:CommandId>"
         body = f"<rsp:CommandResponse>{answered}</rsp:CommandResponse>"
         return soap.envelope("s a x w rsp p", f"{soap.RSP}/CommandResponse", request.message_id, body)
+
+
+def _begun(host: SimulatedHost, shell: Shell, line: str, *, direct: bool) -> Callable[[], None]:
+    """Enter the processes of a command into the PC's table; returns what takes them out again."""
+    table, now = host.processes, host.now()
+    root = table.start(shell.pid, line if direct else f'{shell.console.env["ComSpec"]} /C "{line}"', now)
+    started = _START.match(line)
+    last = table.start(root, started[1], now) if started else root
+    escapee = host.faults.take("escapee", "command")
+    if escapee is not None:
+        table.start(last, _ESCAPEE, now, outside=True, protected=escapee.value > 0)
+    return lambda: table.end(root)
 
 
 def _program(host: SimulatedHost, console: Console, line: str, *, direct: bool) -> Program:
@@ -282,7 +303,7 @@ async def _delete(host: SimulatedHost, request: soap.Request, caller: Caller) ->
 async def _get(host: SimulatedHost, request: soap.Request, caller: Caller) -> bytes:
     with _using(host, request, caller) as shell:
         return soap.envelope(
-            "s a x w p", f"{soap.X}/GetResponse", request.message_id, host.describe_shell(shell)
+            "s a x w p", f"{soap.X}/GetResponse", request.message_id, host.describe_shell(shell, full=True)
         )
 
 

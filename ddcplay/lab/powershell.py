@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from xml.sax.saxutils import escape
 
-from ddcplay.lab import commands, wmi
+from ddcplay.lab import commands, disk, wmi
 from ddcplay.lab.program import Console, Program, Sleep, Write, codec_of
 
 _PROGRESS = (
@@ -36,7 +36,11 @@ _FLAGS = ("noprofile", "nop", "noninteractive", "noni", "nologo", "sta", "mta")
 
 def run(console: Console, arguments: str) -> Program:
     """Run powershell.exe with the rest of its command line and return its exit code."""
+    received = disk.receive_base64(console, arguments)
+    if received is not None:
+        return (yield from received)
     script, from_stdin = _script(arguments)
+    script = _sent_script(console, arguments) or script
     if from_stdin or "$input" in script or "[Console]::In" in script:
         data = yield from commands.read_input(console)
         given = data.decode(codec_of(console.codepage) or "utf-8", errors="replace").removeprefix("\ufeff")
@@ -51,6 +55,19 @@ def run(console: Console, arguments: str) -> Program:
     if errors or not quiet:
         yield _clixml(console, errors, progress=not quiet)
     return code
+
+
+def _sent_script(console: Console, arguments: str) -> str:
+    """Return the text of the file that `-File` names, with `$args[n]` filled in; "" when there is none."""
+    words = disk.split_arguments(arguments)
+    at = next((n for n, word in enumerate(words) if word.lower() == "-file"), len(words))
+    path = disk.find_sent(console, words[at + 1]) if at + 1 < len(words) else None
+    if path is None:
+        return ""
+    text = console.files[path].decode("utf-8-sig", "replace")
+    for number, value in enumerate(words[at + 2 :]):
+        text = text.replace(f"$args[{number}]", _quote(value))
+    return text
 
 
 def _script(arguments: str) -> tuple[str, bool]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ddcplay.lab.machine import Machine
+from ddcplay.lab.processes import ProcessTable
 
 StreamName = Literal["stdout", "stderr"]
 
@@ -48,8 +49,11 @@ class Console:
         codepage: console code page; output is encoded in it.
         env: environment variables, names as written.
         cwd: working directory.
-        files: the PC's files by lower-case path; shared by every process of the PC.
+        files: the PC's files by lower-case path; shared by every process of the PC. A directory that was made
+            is a key that ends in a backslash.
+        busy: directories with a program that runs; they cannot be removed.
         piped_stdin: standard input is a pipe that somebody will close.
+        processes: what remote shells started on the PC; shared by every process of it.
     """
 
     machine: Machine
@@ -60,6 +64,8 @@ class Console:
     cwd: str = "C:\\Windows\\system32"
     files: dict[str, bytes] = field(default_factory=dict)
     piped_stdin: bool = True
+    processes: ProcessTable = field(default_factory=ProcessTable)
+    busy: set[str] = field(default_factory=set)
     last_code: int = 0
     exited: bool = False
 

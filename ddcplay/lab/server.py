@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import errno
 import random
 import socket
@@ -107,6 +108,15 @@ class LabServer:
         """Change the password of a host's account; connections that are logged in stay so."""
         self.host(name).password = password
 
+    def files(self, name: str) -> list[str]:
+        """Return the paths on a host's disk, lower case; directories end in a backslash."""
+        return sorted(self.host(name).files)
+
+    def set_user(self, name: str, user: str) -> None:
+        """Log a user on at the console, or off with ""; the host's timetable has no more say in it."""
+        host = self.host(name)
+        host.machine = dataclasses.replace(host.machine, visitor=user)
+
     def is_on(self, name: str) -> bool:
         """Say whether a host is on."""
         return self._listeners[self.host(name).blueprint.name].is_on
@@ -173,6 +183,7 @@ class LabServer:
     def _switch(self, host: SimulatedHost, name: str, *, on: bool) -> None:
         if self._listeners[name].is_on and not on:
             host.shells.clear()
+            host.processes.clear()
         self._listeners[name].switch(on=on)
 
     def _apply_timetable(self) -> None:
