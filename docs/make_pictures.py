@@ -29,8 +29,9 @@ IMAGES = Path(__file__).resolve().parent / "images"
 WIDTH, HEIGHT = 100, 26
 CONCURRENCY = 20
 """The simulated PCs answer at once: with more visits side by side there would be nothing to see."""
-ITERATION, DONE, RUNNING = 2, 0.45, 12
-"""The moment of the picture: in the second pass, when this share is done and so many visits are in flight."""
+ITERATION = 2
+BUSY = 0.5
+"""The picture is taken in the second pass, as late as possible with at least half of the visits in flight."""
 
 
 class Camera:
@@ -44,17 +45,26 @@ class Camera:
         self._console = console
         self._state = RunState()
         self._clock = SystemClock()
-        self.taken = False
+        self._best = 0.0
+
+    @property
+    def taken(self) -> bool:
+        """Say whether there is a picture with something going on."""
+        return self._best > 0
 
     def handle(self, event: Event) -> None:
-        """Take one event, and the picture when its moment has come."""
+        """Take one event, and a picture when none so far was better."""
         now = self._clock.now()
         self._state.apply(event, now)
         for play in self._state.plays.values():
-            ripe = play.number == ITERATION and play.done >= DONE * play.pairs
-            if ripe and not self.taken and play.count(HostStatus.RUNNING) >= RUNNING:
+            if play.number != ITERATION or not play.pairs:
+                continue
+            busy = play.count(HostStatus.RUNNING) / CONCURRENCY
+            score = min(busy, BUSY) * play.done / play.pairs
+            if score > self._best:
+                self._best = score
+                self._console.export_text()  # forgets the picture before
                 self._console.print(render(self._state, now, WIDTH, HEIGHT))
-                self.taken = True
 
 
 def camera_console(width: int = WIDTH) -> Console:
