@@ -248,10 +248,11 @@ class _Visiting:
         self._tools.tell(result)
 
 
-def _run(kind: Probe, probe: ProbeSpec, connection: Connection, deadline: Deadline) -> ProbeOutput:
-    if probe.exclusive:
-        return run_when_free(kind, probe, connection, deadline)
-    return kind.run(probe, connection, deadline)
+def _later(failure: ProbeOutput) -> ProbeOutput:
+    """Say for the probes after the first why there is no connection; their own time was not used up."""
+    if failure.reason is not Reason.TIMEOUT:
+        return failure
+    return replace(failure, reason=Reason.TRANSPORT, detail=f"there is no connection: {failure.detail}")
 
 
 def _with_secrets(probe: ProbeSpec, resolve: Callable[[SecretRef], str]) -> ProbeSpec:

@@ -56,6 +56,7 @@ class Machine:
         room: for the timetable.
         domain: NetBIOS domain.
         address: what `ipconfig` shows.
+        visitor: the console user that a test put there, "" for nobody, None for what the timetable says.
     """
 
     seed: int
@@ -63,6 +64,7 @@ class Machine:
     room: str = ""
     domain: str = "LAB"
     address: str = "10.0.0.1"
+    visitor: str | None = None
 
     @property
     def computer_name(self) -> str:
@@ -112,7 +114,7 @@ class Machine:
 
     def user(self, time: float) -> str | None:
         """Return the console user at a Unix time, None for nobody."""
-        return self.timetable.user(time)
+        return self.timetable.user(time) if self.visitor is None else self.visitor or None
 
     def booted_at(self, time: float) -> float:
         """Return the Unix time of the last boot, also for a PC that a test keeps on against its timetable."""

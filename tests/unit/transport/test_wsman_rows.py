@@ -152,8 +152,9 @@ def test_an_embedded_object_is_a_mapping() -> None:
 def test_a_reference_shows_class_and_keys() -> None:
     text = (
         f'<p:Antecedent><a:Address xmlns:a="{A}">{A}/role/anonymous</a:Address>'
-        f'<a:ReferenceParameters xmlns:a="{A}"><w:ResourceURI>{CIMV2}/Win32_Account</w:ResourceURI><w:SelectorSet>'
-        '<w:Selector Name="__cimnamespace">root/cimv2</w:Selector><w:Selector Name="Domain">PC1</w:Selector>'
+        f'<a:ReferenceParameters xmlns:a="{A}"><w:ResourceURI>{CIMV2}/Win32_Account</w:ResourceURI>'
+        '<w:SelectorSet><w:Selector Name="__cimnamespace">root/cimv2</w:Selector>'
+        '<w:Selector Name="Domain">PC1</w:Selector>'
         '<w:Selector Name="Name">Tom</w:Selector></w:SelectorSet></a:ReferenceParameters></p:Antecedent>'
     )
     expected = {"Antecedent": {"__CLASS": "Win32_Account", "Domain": "PC1", "Name": "Tom"}}
@@ -181,19 +182,18 @@ def test_a_pull_that_does_not_repeat_the_context_keeps_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
+    "inside",
     [
-        "<b/>",
-        f'<b><n:PullResponse xmlns:n="{N}"/></b>',
-        f'<b><n:EnumerateResponse xmlns:n="{N}"><n:EnumerationContext>{"x" * 3000}</n:EnumerationContext>'
-        "</n:EnumerateResponse></b>",
-        f'<b xmlns:w="{W}"><n:EnumerateResponse xmlns:n="{N}"><w:Items><r>{"<a>" * 60}{"</a>" * 60}</r></w:Items>'
-        "</n:EnumerateResponse></b>",
+        "",
+        f'<n:PullResponse xmlns:n="{N}"/>',
+        f'<n:EnumerateResponse xmlns:n="{N}"><n:EnumerationContext>{"x" * 3000}</n:EnumerationContext>',
+        f'<n:EnumerateResponse xmlns:n="{N}"><n:Items><r>{"<a>" * 60}{"</a>" * 60}</r></n:Items>',
     ],
 )
-def test_an_answer_of_another_shape_is_refused(text) -> None:
+def test_an_answer_of_another_shape_is_refused(inside) -> None:
+    end = "</n:EnumerateResponse>" if "EnumerateR" in inside else ""
     with pytest.raises(FaultError) as caught:
-        read_page(etree.fromstring(text), "Enumerate")
+        read_page(etree.fromstring(f"<b>{inside}{end}</b>"), "Enumerate")
     assert caught.value.reason == "transport"
 
 
