@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ddcplay.lab import commands, disk, powershell
 from ddcplay.lab.program import Console, Program, Read, Write
@@ -281,16 +281,7 @@ def _nested(console: Console, rest: str) -> Program:
         line = line[1:]
         last = line.rfind('"')
         line = line[:last] + line[last + 1 :] if last >= 0 else line
-    inner = Console(
-        console.machine,
-        console.now,
-        console.user,
-        console.codepage,
-        dict(console.env),
-        console.cwd,
-        console.files,
-        busy=console.busy,
-    )
+    inner = replace(console, env=dict(console.env), last_code=0, exited=False)
     return (yield from run_line(inner, line))
 
 

@@ -21,7 +21,7 @@ async def enumerate_(host: SimulatedHost, request: soap.Request, caller: Caller)
     if request.body is None or request.body.tag != _N + "Enumerate":
         raise RefusedError(refusals.SCHEMA)
     if request.resource_uri == soap.RSP:
-        items = [host.describe_shell(shell) for shell in host.shells.owned_by(caller.user)]
+        items = [host.describe_shell(shell, full=True) for shell in host.shells.owned_by(caller.user)]
     else:
         items = _items(host, request)
     optimised = request.body.find(_W + "OptimizeEnumeration") is not None
@@ -103,6 +103,8 @@ def _items(host: SimulatedHost, request: soap.Request) -> list[str]:
         if found is None:
             raise RefusedError(_filter_refusal("The specified class does not exist in the given namespace. "))
         true_name, rows = found
+        if true_name == "Win32_Process":
+            rows = [*rows, *host.processes.rows()]
         chosen = [row for row in rows if query.matches(row)]
         if query.columns is None:
             return [_instance(namespace, true_name, row) for row in chosen]

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 FaultKind = Literal[
     "slow",
     "hang",
+    "escapee",
     "mute",
     "trickle",
     "reset",
@@ -37,6 +38,7 @@ FaultKind = Literal[
 """What goes wrong, and the unit of `Fault.value`:
 
 - `slow`: the answer waits `value` seconds · `hang`: commands never end · `mute`: requests are never answered
+- `escapee`: a command starts a child that outlives its shell; with `value` 1 nobody may end it
 - `trickle`: one byte of the answer per `value` seconds · `reset`: TCP reset after `value` bytes of the answer
 - `unauthorized`: 401 and close (without an operation: at login, like a wrong password) · `empty_500`
 - `bad_request`: empty 400, once it was idle for `value` seconds · `busy_503`: Retry-After `value` s

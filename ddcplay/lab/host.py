@@ -95,7 +95,7 @@ class SimulatedHost:
         return f"{self.blueprint.domain}\\{self.blueprint.user}"
 
     def describe_shell(self, shell: Shell, *, full: bool = False) -> str:
-        """Return a shell's properties as rsp:Shell (MS-WSMV 2.2.4.37); `full` as Get and Enumerate tell it."""
+        """Return a shell's properties as rsp:Shell (MS-WSMV 2.2.4.37); `full` as Get and Enumerate do."""
         now = asyncio.get_running_loop().time()
         process = f"<rsp:ProcessId>{shell.pid}</rsp:ProcessId>" if full else ""
         return (

@@ -73,7 +73,13 @@ async def _create(host: SimulatedHost, request: soap.Request, caller: Caller) ->
         raise RefusedError(refusals.CODE_PAGE)
     idle_s = _idle_s(request.body, quotas.min_idle_s)
     console = Console(
-        host.machine, host.now, host.owner_name, int(codepage), files=host.files, busy=host.busy
+        host.machine,
+        host.now,
+        host.owner_name,
+        int(codepage),
+        files=host.files,
+        processes=host.processes,
+        busy=host.busy,
     )
     console.env = base_environment(host.machine, host.owner_name)
     for variable in request.body.iterfind(f"{_RSP}Environment/{_RSP}Variable"):

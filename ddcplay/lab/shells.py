@@ -21,13 +21,14 @@ class Command:
     Args:
         command_id: upper-case GUID or what the client chose.
         program: what runs.
-        piped_stdin: the program may read what Send brings.
+        on_end: called once, when the program has ended or was ended.
     """
 
-    def __init__(self, command_id: str, program: Program) -> None:
+    def __init__(self, command_id: str, program: Program, on_end: Callable[[], None] | None = None) -> None:
         self.command_id = command_id
         self.exit_code: int | None = None
         self.gone = False
+        self._on_end = on_end
         self.output: deque[tuple[StreamName, bytes]] = deque()
         self._buffered = 0
         self._input: deque[bytes | None] = deque()
@@ -46,7 +47,7 @@ class Command:
         """End the program where it is."""
         if self.exit_code is None:
             self._task.cancel()
-            self.exit_code = exit_code
+            self._ended(exit_code)
         self._changed.set()
 
     def vanish(self) -> None:
@@ -100,8 +101,13 @@ class Command:
             code = int(end.value)
         finally:
             if self.exit_code is None:
-                self.exit_code = code
+                self._ended(code)
             self._changed.set()
+
+    def _ended(self, exit_code: int) -> None:
+        self.exit_code = exit_code
+        if self._on_end is not None:
+            self._on_end()
 
     async def _print(self, step: Write) -> None:
         if step.data:
@@ -133,6 +139,7 @@ class Shell:
         idle_s: life without requests, seconds.
         client_ip: as shown in the shell's properties.
         created: loop time of Create.
+        pid: id of its process.
     """
 
     shell_id: str
@@ -141,6 +148,7 @@ class Shell:
     idle_s: float
     client_ip: str
     created: float
+    pid: int = 0
     cwd_missing: bool = False
     touched: float = 0.0
     pending: int = 0
@@ -153,10 +161,11 @@ class Shell:
         return sum(command.exit_code is None for command in self.commands.values())
 
     def close(self) -> None:
-        """Kill every command."""
+        """Kill every command and the shell's own process."""
         for command in self.commands.values():
             command.vanish()
         self.commands.clear()
+        self.console.processes.end(self.pid)
 
 
 class ShellTable:

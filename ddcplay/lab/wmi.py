@@ -28,7 +28,8 @@ def has_namespace(namespace: str) -> bool:
     return namespace.lower() in _CLASSES
 
 
-def _time(seconds: float) -> datetime:
+def moment(seconds: float) -> datetime:
+    """Return a Unix time as WMI shows it."""
     return datetime.fromtimestamp(int(seconds), UTC)
 
 
@@ -43,9 +44,9 @@ def _operating_system(machine: Machine, now: float) -> list[Row]:
             "FreePhysicalMemory": machine.free_memory_bytes(now) // 1024,
             "FreeSpaceInPagingFiles": page * 9 // 10,
             "FreeVirtualMemory": (machine.free_memory_bytes(now) // 1024) + page * 9 // 10,
-            "InstallDate": _time(1_690_000_000 + machine.seed % 1000 * 3600),
-            "LastBootUpTime": _time(machine.booted_at(now)),
-            "LocalDateTime": _time(now),
+            "InstallDate": moment(1_690_000_000 + machine.seed % 1000 * 3600),
+            "LastBootUpTime": moment(machine.booted_at(now)),
+            "LocalDateTime": moment(now),
             "NumberOfProcesses": len(machine.processes(now)),
             "NumberOfUsers": 1 + (machine.user(now) is not None),
             "OSArchitecture": "64-bit",
@@ -214,7 +215,7 @@ def _processes(machine: Machine, now: float) -> list[Row]:
     return [
         {
             "CommandLine": None,
-            "CreationDate": _time(boot + row.pid / 10) if row.pid > 4 else None,
+            "CreationDate": moment(boot + row.pid / 10) if row.pid > 4 else None,
             "Handle": str(row.pid),
             "Name": row.name,
             "ParentProcessId": 4 if row.pid > 4 else 0,

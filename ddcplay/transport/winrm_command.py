@@ -306,8 +306,9 @@ class CommandRun:
                 grace.clock.sleep(min(_LISTEN_PAUSE_S, grace.remaining_s()))
         return False
 
-    def _run_after(self, line: str, deadline: Deadline) -> None:
-        CommandRun(self._shells, Command(line, last=True), deadline, latest=deadline).run()
+    def _run_after(self, line: str, latest: Deadline) -> None:
+        deadline = latest.capped(latest.remaining_s() * 0.6)
+        CommandRun(self._shells, Command(line, last=True), deadline, latest=latest).run()
 
     def _signal(self, code: str, operation_s: float, deadline: Deadline) -> bool:
         request = self._shells.envelopes.signal(
