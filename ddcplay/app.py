@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -297,6 +298,7 @@ def _selected(
 def _plan(play: Play, inventory: Inventory, options: Options) -> tuple[Plan, tuple[str, ...]]:
     """Plan a play; returns it with the warnings of its pattern."""
     from ddcplay.config.playbook_file import build_probe
+    from ddcplay.config.probe_file import ProbeFiles, slow_files
     from ddcplay.planning.planner import plan_play
     from ddcplay.planning.rooms import owners_of_secrets, rooms_of
 
@@ -305,14 +307,20 @@ def _plan(play: Play, inventory: Inventory, options: Options) -> tuple[Plan, tup
         play,
         hosts,
         room_of=rooms_of(play, inventory),
-        build_probe=build_probe,
+        build_probe=partial(build_probe, files=ProbeFiles(_file_folders(play, options), play.experiment)),
         extra_vars=options.extra_vars,
         tags=options.tags,
         skip_tags=options.skip_tags,
         per_host_secret=owners_of_secrets(inventory),
     )
     _check_probes(play, plan)
-    return plan, warnings
+    return plan, (*warnings, *slow_files(plan))
+
+
+def _file_folders(play: Play, options: Options) -> tuple[Path, ...]:
+    """Return where probe files are looked for: beside the playbook, then in the project root (design §4)."""
+    beside = (Path(play.place.file).parent,) if play.place.file else ()
+    return (*beside, read_settings(options).project_root)
 
 
 def _check_probes(play: Play, plan: Plan) -> None:

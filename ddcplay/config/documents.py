@@ -10,13 +10,14 @@ import codecs
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
 
+from ddcplay.config.probe_file import FILE_KINDS, check_remote_dir
+from ddcplay.config.schedule_document import STRICT, ScheduleDocument, SingleShotDocument
 from ddcplay.config.validation import Level
 from ddcplay.config.values import (
-    Cron,
     Duration,
     FileName,
     Interval,
@@ -30,18 +31,24 @@ from ddcplay.config.values import (
     Truth,
     Variables,
     Whole,
-    Windows,
 )
 from ddcplay.config.words import WrongValueError, describe, nearest
 from ddcplay.model.inventory import SecretRef
 from ddcplay.model.playbook import PingMethod
 from ddcplay.model.result import Reason
 
-KINDS = ("command", "powershell", "wmi")
+KINDS = ("command", "powershell", "script", "exe", "wmi")
 """Kinds this program brings itself; others come as plug-ins of group `ddcplay.probes`."""
 
-KIND_OPTIONS: Mapping[str, str] = MappingProxyType({"namespace": "wmi", "output": "powershell"})
-"""Key → the one kind of ours that reads it; it ends in the `options` of the `ProbeSpec`."""
+KIND_OPTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "namespace": ("wmi",),
+        "output": ("powershell",),
+        "execution_policy": ("script",),
+        **dict.fromkeys(("args", "copy", "cleanup", "remote_dir"), FILE_KINDS),
+    }
+)
+"""Key → the kinds of ours that read it; it ends in the `options` of the `ProbeSpec`."""
 
 _RETRYABLE = (Reason.TRANSPORT, Reason.QUOTA, Reason.TIMEOUT, Reason.EXIT_CODE, Reason.WQL)
 _MAX_EXIT_CODE = 2**32 - 1
@@ -53,7 +60,7 @@ _CONTROL = re.compile("[\x01-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 class Document(BaseModel):
     """A mapping of the language: unknown keys refused, nothing converted behind the author's back."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+    model_config = STRICT
 
 
 def _exit_codes(value: Any) -> tuple[int, ...]:
@@ -120,6 +127,17 @@ def _environment(value: Any) -> Any:
 
 def _shown(found: re.Match[str]) -> str:
     return f"the control character U+{ord(found[0]):04X}"
+
+
+def _arguments(value: Any) -> tuple[str, ...]:
+    """Read the arguments of a program; numbers stand for their digits."""
+    if not isinstance(value, list | tuple):
+        hint = "write one item per argument: [--quick, C:]"
+        raise WrongValueError(f"must be a list of texts, not {describe(value)}", hint)
+    for item in value:
+        if isinstance(item, bool) or not isinstance(item, str | int | float):
+            raise WrongValueError(f"an argument is {describe(item)}, not text", "put it in quotes")
+    return tuple(str(item) for item in value)
 
 
 def _codepage(value: Any) -> Any:
@@ -221,6 +239,11 @@ class ProbeOptions(Document):
     recheck: Annotated[PositiveDuration, AfterValidator(_recheck)] = 0
     namespace: Text = ""
     output: Literal["text", "objects"] = "text"
+    args: Annotated[tuple[str, ...], BeforeValidator(_arguments)] = ()
+    copy_: Annotated[Literal["auto", "smb", "winrm"], Field(alias="copy")] = "auto"
+    cleanup: Literal["visit", "experiment", "never"] = "visit"
+    remote_dir: Annotated[Text, AfterValidator(check_remote_dir)] = ""
+    execution_policy: Literal["bypass", "unrestricted", "remotesigned", "allsigned"] = "bypass"
 
 
 class DefaultsDocument(ProbeOptions):
@@ -237,61 +260,6 @@ class ProbeDocument(DefaultsDocument):
     """One entry of `probes`, its kind taken out."""
 
     name: FileName
-
-
-class SingleShotDocument(Document):
-    """Each probe once on every host."""
-
-    retry_every: Interval = 120
-    give_up_after: PositiveDuration = 0
-
-
-class ScheduleDocument(Document):
-    """When iterations start."""
-
-    every: Interval = 0
-    cron: Cron = ""
-    single_shot: SingleShotDocument | None = None
-    min_gap: Duration = 0
-    align: Truth = False
-    iterations: Annotated[Whole, Field(ge=1)] = 1
-    until: PositiveDuration = 0
-    blackout: Windows = ()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _single_shot_is_written(cls, value: Any) -> Any:
-        # `single_shot:` alone means its defaults; None is the model's "not written".
-        if isinstance(value, dict) and "single_shot" in value and value["single_shot"] is None:
-            return {**value, "single_shot": {}}
-        return value
-
-    @model_validator(mode="after")
-    def _one_kind(self) -> Self:
-        kinds = [key for key in ("every", "cron", "single_shot") if key in self.model_fields_set]
-        if not kinds:
-            raise WrongValueError(
-                "a schedule needs every, cron or single_shot", "add every: 15m, or remove the schedule"
-            )
-        if len(kinds) > 1:
-            words = f"a schedule has one of every, cron and single_shot, not {' and '.join(kinds)}"
-            raise WrongValueError(words, f"remove {kinds[1]}", (kinds[1],))
-        for key in ("min_gap", "align", "until", "iterations"):
-            if key in self.model_fields_set and kinds[0] not in _GOES_WITH[key]:
-                hint = "write give_up_after inside single_shot" if key == "until" else f"remove {key}"
-                raise WrongValueError(f"{key!r} does not go with {kinds[0]!r}", hint, (key,))
-        return self
-
-
-_GOES_WITH: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "min_gap": ("every",),
-        "align": ("every",),
-        "until": ("every", "cron"),
-        "iterations": ("every", "cron"),
-    }
-)
-"""Key of a schedule → kinds of schedule that have it."""
 
 
 class PingDocument(Document):
@@ -342,7 +310,8 @@ class PlayDocument(Document):
 
 
 def _belongs(model: type[BaseModel], hint: str) -> dict[str, str]:
-    return {name: hint.format(name) for name in model.model_fields}
+    names = (info.alias or name for name, info in model.model_fields.items())
+    return {name: hint.format(name) for name in names}
 
 
 SINGLE_SHOT = Level(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, cast
 
 from pydantic import ValidationError
@@ -20,20 +21,23 @@ from ddcplay.config.documents import (
     check_body,
     codec_of,
 )
+from ddcplay.config.probe_file import FILE_KINDS, ProbeFiles
 from ddcplay.config.reading import Reading, UnrenderedError, as_mapping
 from ddcplay.config.validation import describe_findings, refuse_later, validate
 from ddcplay.config.values import Rendered, is_template
-from ddcplay.config.words import describe
+from ddcplay.config.words import WrongValueError, describe
 from ddcplay.config.yaml_marks import Loc
 from ddcplay.errors import ConfigError, Place, Problem
 from ddcplay.model.inventory import SecretRef
 from ddcplay.model.plan import ProbeSpec
 from ddcplay.model.playbook import ProbeEntry
+from ddcplay.model.probe_file import OPTION, ProbeFile
 
-_OPTION_KEYS = frozenset(ProbeOptions.model_fields)
+_OPTION_KEYS = frozenset(info.alias or name for name, info in ProbeOptions.model_fields.items())
 _UTF8 = 65001
 _MERGED_KEYS = ("env", "vars")
 _SPEC_NAMES = {
+    "copy_": "copy",
     "timeout": "timeout_s",
     "max_output": "max_output_bytes",
     "retry_delay": "retry_delay_s",
@@ -117,8 +121,9 @@ def _check_body_now(reading: Reading, entry: ProbeEntry) -> None:
 
 def _refuse_other_kinds(reading: Reading, kind: str, data: Mapping[Any, Any], loc: Loc) -> None:
     """Refuse a key written at the probe itself that only another kind reads; plug-ins may read any."""
-    for key, owner in KIND_OPTIONS.items():
-        if key in data and kind in KINDS and kind != owner:
+    for key, owners in KIND_OPTIONS.items():
+        if key in data and kind in KINDS and kind not in owners:
+            owner = "` and `".join(owners)
             hint = f"remove it, or put it into `defaults` when it is meant for `{owner}` probes"
             reading.report(
                 reading.marked.key_place((*loc, key)),
@@ -203,13 +208,16 @@ def _assemble(
     )
 
 
-def build_probe(entry: ProbeEntry, rendered: Mapping[str, object], host: str) -> ProbeSpec:
+def build_probe(
+    entry: ProbeEntry, rendered: Mapping[str, object], host: str, files: ProbeFiles | None = None
+) -> ProbeSpec:
     """Turn a probe whose templates were rendered for one host into what a visit runs.
 
     Args:
         entry: as `read_playbook` gave it.
         rendered: the body under the kind's key, and every option of `entry.options`.
         host: the host's name, for messages.
+        files: finds what `exe` and `script` name; without it they are looked for where the user stands.
 
     Raises:
         ConfigError: a rendered value is not what its key takes, with the place of the key and the host.
@@ -231,6 +239,12 @@ def build_probe(entry: ProbeEntry, rendered: Mapping[str, object], host: str) ->
         raise ConfigError(problems) from None
     values = {_SPEC_NAMES.get(key, key): getattr(document, key) for key in document.model_fields_set}
     own = {key: values.pop(key) for key in KIND_OPTIONS if key in values}
+    if entry.kind in FILE_KINDS and not wrong:
+        found = _file(entry, str(body).strip(), own, files or ProbeFiles((Path(),), ""))
+        if isinstance(found, WrongValueError):
+            problems.append(_on_host(entry, entry.kind, host, str(found), found.hint))
+        else:
+            own[OPTION] = found
     if own:
         values["options"] = own
     if "env" in values:
@@ -240,6 +254,17 @@ def build_probe(entry: ProbeEntry, rendered: Mapping[str, object], host: str) ->
     if problems:
         raise ConfigError(problems)
     return ProbeSpec(entry.name, entry.kind, body.rstrip("\r\n") if isinstance(body, str) else body, **values)
+
+
+def _file(
+    entry: ProbeEntry, body: str, own: dict[str, Any], files: ProbeFiles
+) -> ProbeFile | WrongValueError:
+    """Find a probe's file, and take what says how it is sent out of the kind's own options."""
+    how = {key: own.pop(key) for key in ("copy", "cleanup", "remote_dir") if key in own}
+    try:
+        return files.find(entry.kind, body, entry.name, **how)
+    except WrongValueError as error:
+        return error
 
 
 def _finished(value: object, written: object) -> object:

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ddcplay.config.words import WrongValueError
-from ddcplay.model.probe_file import ProbeFile
+from ddcplay.model.plan import Plan
+from ddcplay.model.probe_file import OPTION, ProbeFile
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
 SLOW_OVER_WINRM_BYTES = 5 * 1024 * 1024
@@ -109,6 +110,12 @@ def check_remote_dir(value: str) -> str:
     return value.replace("/", "\\")
 
 
-def slow_to_send(file: ProbeFile) -> bool:
-    """Say whether a file is bigger than WinRM alone should carry."""
-    return file.size > SLOW_OVER_WINRM_BYTES
+def slow_files(plan: Plan) -> tuple[str, ...]:
+    """Warn of files that are bigger than WinRM alone should carry, once per probe."""
+    found: dict[str, str] = {}
+    for spec in (spec for host in plan.hosts for spec in host.probes):
+        file = spec.options.get(OPTION)
+        if isinstance(file, ProbeFile) and file.copy == "winrm" and file.size > SLOW_OVER_WINRM_BYTES:
+            text = f"{file.path} has {file.size:,} bytes, slow over WinRM; `copy: auto` tries SMB"
+            found.setdefault(spec.name, f"probe {spec.name!r}: {text}")
+    return tuple(found.values())

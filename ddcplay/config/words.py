@@ -38,14 +38,8 @@ LATER: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "schedule": {},
         "probe": {
             "filters": "filter chains",
-            "copy": "sending files",
-            "cleanup": "sending files",
-            "remote_dir": "sending files",
-            "args": "arguments of sent programs",
         },
         "kind": {
-            "script": "local scripts",
-            "exe": "local programs",
             "w32probe": "the paper's metrics by WQL",
         },
     }
