@@ -36,11 +36,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PreparedPlay:
-    """One play, read, rendered and validated for every one of its hosts; nothing was contacted."""
+    """One play, read, rendered and validated for every one of its hosts; nothing was contacted.
+
+    Args:
+        playbook: where it stands.
+        play: as read, with the flags of the command line.
+        plan: for the hosts that `--limit` leaves.
+        pool: every host of the play when `--limit` was written, else None.
+    """
 
     playbook: Playbook
     play: Play
     plan: Plan
+    pool: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +104,7 @@ def prepare(playbooks: Sequence[str], options: Options) -> Prepared:
     from ddcplay.config.inventory_files import load_inventory_with_warnings
     from ddcplay.config.playbook_check import check_playbook
     from ddcplay.config.playbook_file import find_playbook, read_playbook
+    from ddcplay.planning.refusals import refuse_doubles, refuse_unknown_tags, refuse_wrong_again
 
     settings = read_settings(options)
     sources = _sources(settings, options)
@@ -116,13 +125,15 @@ def prepare(playbooks: Sequence[str], options: Options) -> Prepared:
                 play = _with_flags(written, options)
                 plan, hints = _plan(play, inventory, options)
                 warnings += hints
-                plays.append(PreparedPlay(playbook, play, plan))
+                plays.append(PreparedPlay(playbook, play, plan, _pool(play, inventory, options)))
         except ConfigError as error:
             problems += error.problems
     if problems:
         raise ConfigError(problems)
-    _refuse_doubles(plays)
-    _refuse_unknown_tags(plays, options)
+    planned = [(item.play, item.plan) for item in plays]
+    refuse_doubles(planned)
+    refuse_unknown_tags(planned, options.tags)
+    refuse_wrong_again(planned, options.again)
     return Prepared(settings, inventory, tuple(plays), tuple(dict.fromkeys(warnings)))
 
 
@@ -148,6 +159,8 @@ def run(prepared: Prepared, options: Options, observers: Sequence[Observer], sto
             max_backlog=settings.max_backlog,
             iterations=1 if options.once else options.iterations or item.play.schedule.iterations,
             at_once=options.once,
+            pool=item.pool,
+            again=options.again,
         )
         for item in prepared.plays
     ]
@@ -323,6 +336,14 @@ def _file_folders(play: Play, options: Options) -> tuple[Path, ...]:
     return (*beside, read_settings(options).project_root)
 
 
+def _pool(play: Play, inventory: Inventory, options: Options) -> frozenset[str] | None:
+    """Return all hosts of a single shot when `--limit` leaves some out: their debts are not void."""
+    if options.limit is None or play.schedule.single_shot is None:
+        return None
+    hosts, _ = _selected(inventory, play.hosts, replace(options, limit=None))
+    return frozenset(host.name for host in hosts)
+
+
 def _check_probes(play: Play, plan: Plan) -> None:
     """Let each kind of probe refuse what it cannot run, before anything is contacted."""
     probes = load_once("ddcplay.probes", lambda make: make())
@@ -351,28 +372,6 @@ def _with_flags(play: Play, options: Options) -> Play:
 
 def _ad_hoc_play(name: str, pattern: str, entry: ProbeEntry, options: Options) -> Play:
     return _with_flags(Play(name, pattern, name, (replace(entry, place=Place("command line")),)), options)
-
-
-def _refuse_doubles(plays: Sequence[PreparedPlay]) -> None:
-    """Refuse one experiment in two playbooks: it has one owner (design §9.9)."""
-    seen: dict[str, PreparedPlay] = {}
-    for item in plays:
-        first = seen.setdefault(item.plan.experiment.casefold(), item)
-        if first is not item:
-            raise UsageError(
-                f"experiment {item.plan.experiment!r} is run twice: {first.play.place} and {item.play.place}",
-                "give each play an `experiment:` of its own, or name its playbook once",
-            )
-
-
-def _refuse_unknown_tags(plays: Sequence[PreparedPlay], options: Options) -> None:
-    """Refuse `--tags` that choose nothing: a typo must not look like a run without failures."""
-    if options.tags and not any(item.plan.probe_names for item in plays):
-        known = sorted({tag for item in plays for entry in item.play.probes for tag in entry.tags})
-        raise UsageError(
-            f"no probe has the tag {', '.join(options.tags)}",
-            f"tags of these playbooks: {', '.join(known) or 'none'}",
-        )
 
 
 def _run_once(

@@ -54,6 +54,7 @@ def make_options(
     concurrency: int | None = None,
     once: bool = False,
     iterations: int | None = None,
+    again: Sequence[str] | None = None,
 ) -> Options:
     """Build the application's options from what typer read.
 
@@ -82,6 +83,7 @@ def make_options(
         concurrency=concurrency,
         once=once,
         iterations=iterations,
+        again=_words(again),
     )
 
 

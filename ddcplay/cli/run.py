@@ -27,7 +27,7 @@ from ddcplay.cli.arguments import (
 from ddcplay.cli.guard import guarded
 
 if TYPE_CHECKING:
-    from ddcplay.engine.events import Observer
+    from ddcplay.engine.events import Event, Observer
     from ddcplay.engine.stop import StopRequest
 
 
@@ -51,6 +51,10 @@ def run_command(
     once: Annotated[bool, typer.Option("--once", help="One iteration, whatever the schedule says.")] = False,
     iterations: Annotated[
         int | None, typer.Option("--iterations", min=1, help="So many iterations, then stop.")
+    ] = None,
+    again: Annotated[
+        list[str] | None,
+        typer.Option("--again", metavar="PROBE", help="Run this probe of a single shot once more."),
     ] = None,
     executor: Annotated[
         str | None, typer.Option("--executor", help="Where visits run: threads or inline.")
@@ -77,7 +81,7 @@ def run_command(
 
     \b
     Exit codes: 0 fine, 1 environment broken, 2 wrong call or file, 3 failed attempts,
-    4 unavailable (only by --fail-on), 130 interrupted; SIGTERM ends with 0.
+    4 unavailable (only by --fail-on) or a single shot that gave up, 130 interrupted; SIGTERM ends with 0.
     """
     from ddcplay import app  # noqa: PLC0415 - commands import what they need when they run
     from ddcplay.engine.stop import StopRequest  # noqa: PLC0415 - same
@@ -97,17 +101,33 @@ def run_command(
         concurrency=concurrency,
         once=once,
         iterations=iterations,
+        again=again,
     )
     prepared = app.prepare(playbooks, options)
     warn(prepared.warnings)
     stop = StopRequest()
     with watching(stop, as_json=as_json, verbose=verbose) as watch:
-        outcome = app.run(prepared, options, watch.observers, stop)
+        endings = Endings()
+        outcome = app.run(prepared, options, (*watch.observers, endings), stop)
     if watch.reader_gone.is_set():
         return 0
     if not as_json:
         print_run_summary(out_console(), outcome.last, outcome.directories)
-    return verdict(outcome.last, outcome.interrupted, stop.by_service_manager, rule)
+    return verdict(outcome.last, outcome.interrupted, stop.by_service_manager, rule, gave_up=endings.gave_up)
+
+
+class Endings:
+    """An observer that knows whether a single shot gave something up."""
+
+    def __init__(self) -> None:
+        self.gave_up = False
+
+    def handle(self, event: Event) -> None:
+        """Take note of how experiments end."""
+        from ddcplay.engine.events import ExperimentEnded  # noqa: PLC0415 - imported by the run anyway
+
+        if isinstance(event, ExperimentEnded) and event.why == "gave_up":
+            self.gave_up = True
 
 
 @dataclass(frozen=True, slots=True)

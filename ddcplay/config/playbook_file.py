@@ -12,9 +12,10 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 
-from ddcplay.config.documents import PLAY, PlayDocument, ScheduleDocument
+from ddcplay.config.documents import PLAY, PlayDocument
 from ddcplay.config.probe_entry import build_probe, read_probes
 from ddcplay.config.reading import Reading, Render, UnrenderedError, as_mapping, stop_on
+from ddcplay.config.schedule_document import ScheduleDocument
 from ddcplay.config.validation import refuse_later, validate
 from ddcplay.config.values import check_file_name
 from ddcplay.config.vars_files import read_vars_files

@@ -83,6 +83,8 @@ def verdict(
     interrupted: bool,  # noqa: FBT001 - a row of the exit-code table reads best by position
     sigterm: bool,  # noqa: FBT001 - same
     fail_on: FailOn,
+    *,
+    gave_up: bool = False,
 ) -> int:
     """Return a run's exit code.
 
@@ -91,10 +93,13 @@ def verdict(
         interrupted: the run was cut short by the user.
         sigterm: it was a service manager who asked; a service that stops when told is fine (0).
         fail_on: what counts as failure.
+        gave_up: a single shot ended with something never done.
     """
     if sigterm:
         return 0
     codes = {EXIT_INTERRUPTED} if interrupted else set()
+    if gave_up:
+        codes.add(EXIT_UNAVAILABLE)
     for closed in outcome.values():
         if closed is not None:
             codes |= {term.exit_code for term in fail_on.conditions if term.holds(closed)}

@@ -22,6 +22,7 @@ class Options:
         concurrency: `-f`, None = the play's.
         once: one iteration, whatever the schedule says.
         iterations: this many iterations, None = the schedule's.
+        again: `--again`, probes of single shots that are owed anew.
     """
 
     directory: Path | None = None
@@ -34,3 +35,4 @@ class Options:
     concurrency: int | None = None
     once: bool = False
     iterations: int | None = None
+    again: tuple[str, ...] = ()

@@ -25,7 +25,7 @@ from ddcplay.model.result import AttemptResult
 from ddcplay.ui.rooms import WIDE, rooms_text
 from ddcplay.ui.safe_text import safe_text
 from ddcplay.ui.state import PlayState, RunState
-from ddcplay.ui.words import closed_words, iso_time, plural
+from ddcplay.ui.words import closed_words, iso_time, owed_words, plural
 from ddcplay.units import Clock, format_duration
 
 REFRESH_S = 0.25
@@ -87,7 +87,7 @@ class LiveProgress:
     def _repeats(self, experiment: str) -> bool:
         """Say whether further iterations follow: one pass is told by the summary at its end."""
         play = self._state.plays.get(experiment)
-        return play is not None and play.started.every_s is not None
+        return play is not None and (play.started.every_s is not None or play.started.repeats)
 
     def _draw_until_stopped(self) -> None:
         drawn: tuple[int, int] | None = None
@@ -145,11 +145,15 @@ def _title(play: PlayState, now: float, width: int) -> Text:
     title = Text(no_wrap=True, overflow="ellipsis")
     title.append(safe_text(play.started.play), style="bold")
     if play.iteration is None:
+        if play.owed is not None:
+            title.append(f"  {owed_words(play.owed, now)}", style="bold cyan")
         return title.append("  waiting for its first iteration", style="dim")
     title.append(f"  iteration {play.number}", style="bold cyan")
     # What matters most stands first: a narrow screen cuts the end.
     if play.ended:
         title.append(f" · ended: {safe_text(play.ended)}", style="bold")
+    elif play.owed is not None:
+        title.append(f" · {owed_words(play.owed, now)}", style="bold")
     elif play.next_at is not None:
         title.append(f" · next in {_countdown(play.next_at - now)}", style="bold")
     elif play.closed is None and width >= WIDE:

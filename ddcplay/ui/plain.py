@@ -14,12 +14,13 @@ from ddcplay.engine.events import (
     IterationClosed,
     IterationStarted,
     Notice,
+    Owed,
     VisitEnded,
     WaitingForNext,
 )
 from ddcplay.model.result import Outcome
 from ddcplay.ui.safe_text import safe_text, safe_values
-from ddcplay.ui.words import attempt_words, closed_words, iso_time, plural, started_words
+from ddcplay.ui.words import attempt_words, closed_words, iso_time, owed_words, plural, started_words
 from ddcplay.units import Clock, format_duration
 
 
@@ -74,11 +75,10 @@ class PlainLines:
             case AttemptRecorded(result=result):
                 shown = result.outcome is Outcome.FAILED or self._verbosity > 0
                 return attempt_words(result) if shown else ""
+            case Owed():
+                return f"{safe_text(event.experiment)}: {owed_words(event, self._clock.now())}"
             case WaitingForNext():
-                left = format_duration(max(0.0, event.next_at - self._clock.now()))
-                return (
-                    f"{safe_text(event.experiment)}: next iteration at {iso_time(event.next_at)} (in {left})"
-                )
+                return self._waiting_words(event)
             case Notice():
                 about = f"{safe_text(event.experiment)}: " if event.experiment else ""
                 return f"{event.level}: {about}{safe_text(event.text)}"
@@ -89,3 +89,9 @@ class PlainLines:
                 return f"{safe_text(event.experiment)}: ended after {made}: {event.why}"
             case _:
                 return ""
+
+    def _waiting_words(self, event: WaitingForNext) -> str:
+        if event.quiet and not self._verbosity:  # a single shot looks every two minutes, for weeks
+            return ""
+        left = format_duration(max(0.0, event.next_at - self._clock.now()))
+        return f"{safe_text(event.experiment)}: next iteration at {iso_time(event.next_at)} (in {left})"

@@ -20,6 +20,7 @@ from ddcplay.engine.events import (
     IterationClosed,
     IterationStarted,
     Notice,
+    Owed,
     VisitEnded,
     VisitStarted,
     WaitingForNext,
@@ -106,6 +107,7 @@ class PlayState:
     closed: IterationClosed | None = None
     next_at: float | None = None
     ended: str = ""
+    owed: Owed | None = None
     progress: deque[tuple[float, int]] = field(default_factory=deque)
 
     def begin(self, event: IterationStarted, now: float) -> None:
@@ -218,6 +220,7 @@ def _apply_to_play(
     | VisitEnded
     | IterationClosed
     | WaitingForNext
+    | Owed
     | ExperimentEnded,
     now: float,
     number: int,
@@ -238,6 +241,8 @@ def _apply_to_play(
             play.closed = event
         case WaitingForNext():
             play.next_at = event.next_at
+        case Owed():
+            play.owed = event
         case ExperimentEnded():
             play.ended = event.why
             play.next_at = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from ddcplay.engine.events import IterationClosed, IterationStarted, ProbeSummary
+from ddcplay.engine.events import IterationClosed, IterationStarted, Owed, ProbeSummary
 from ddcplay.model.result import AttemptResult
 from ddcplay.ui.safe_text import safe_text
 from ddcplay.units import format_duration
@@ -51,6 +51,15 @@ def started_words(event: IterationStarted) -> str:
     done = f", {event.done:,} done before" if event.done else ""
     due = plural(event.pairs, "attempt")
     return f"{safe_text(event.experiment)}: iteration {event.iteration} {verb}, {due} due{done}"
+
+
+def owed_words(event: Owed, now: float) -> str:
+    """Write how a single shot stands at `now` (UTC Unix seconds)."""
+    given_up = f", {event.given_up:,} given up" if event.given_up else ""
+    if not event.owed or event.oldest_since is None:
+        return f"nothing owed, {event.paid:,} done{given_up}"
+    since = format_duration(max(0.0, now - event.oldest_since))
+    return f"{event.owed:,} owed for up to {since}, {event.paid:,} done{given_up}"
 
 
 def closed_words(event: IterationClosed) -> str:
