@@ -37,6 +37,7 @@ class Channel:
         self._new_login = login
         self._wire = wire
         self._login: Login | None = None
+        self._answered = False
         self.round_trips = 0
         self.rebuilt = 0
         self.lost = ""
@@ -72,8 +73,12 @@ class Channel:
         for left in range(_REBUILDS, -1, -1):
             try:
                 return self._ask_once(request, deadline)
-            except StaleConnectionError:
+            except StaleConnectionError as stale:
+                # A session in use may be forgotten; two that were never good for anything are refused.
+                refused_anew = bool(stale.status and self.rebuilt and not self._answered)
                 self.drop()
+                if refused_anew:
+                    raise stale.lasting() from stale
                 if not left:
                     raise
             except ConnectionCutError as cut:
@@ -100,6 +105,7 @@ class Channel:
             if not isinstance(fault, StaleConnectionError):
                 self.drop()
             raise
+        self._answered = True
         if not answer.body:
             raise MalformedAnswerError(request.name, "it is empty")
         try:

@@ -21,6 +21,10 @@ from ddcplay.errors import FaultError
 from ddcplay.transport.wsman_fault import one_line
 
 _DOCTOR = "`ddcplay doctor HOST` tries every step and names the one that fails"
+_NO_RIGHT = (
+    "the account may lack the right to use WinRM (Remote Management Users or Administrators; for a local "
+    "administrator LocalAccountTokenFilterPolicy=1), or the target demands the encryption written off here"
+)
 
 
 class MuteError(FaultError):
@@ -40,12 +44,24 @@ class NotAcceptedError(FaultError):
 
 
 class StaleConnectionError(NotAcceptedError):
-    """The target had closed the idle connection; nothing of the request was accepted."""
+    """The target had closed the idle connection; nothing of the request was accepted.
 
-    def __init__(self, what: str = "the target had closed the idle connection") -> None:
+    Args:
+        what: what happened.
+        status: HTTP status by which the target said so, 0 when the connection was just gone.
+    """
+
+    def __init__(self, what: str = "the target had closed the idle connection", status: int = 0) -> None:
         super().__init__(
             "transport", what, "the session is rebuilt by itself; see HTTP.sys' idle limit", retryable=True
         )
+        self.status = status
+
+    def lasting(self) -> FaultError:
+        """What it means when a fresh logon does not cure it."""
+        if self.status != 401:
+            return self
+        return NotAcceptedError("auth", f"{self.message}, though the logon itself was taken", _NO_RIGHT)
 
 
 class ConnectionCutError(FaultError):

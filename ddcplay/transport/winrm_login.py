@@ -20,14 +20,22 @@ from winrm.encryption import Encryption
 from ddcplay.errors import FaultError
 from ddcplay.model.plan import Target
 from ddcplay.transport.winrm_auth import SEALING, Method
-from ddcplay.transport.winrm_faults import StaleConnectionError, status_fault, translated
+from ddcplay.transport.winrm_faults import (
+    ConnectionCutError,
+    StaleConnectionError,
+    status_fault,
+    translated,
+)
 from ddcplay.transport.winrm_http import WireAdapter
+from ddcplay.transport.winrm_ntlm import NtlmAuth
 from ddcplay.transport.winrm_wire import Wire
 from ddcplay.units import Deadline
 
 _SOAP_TYPE = "application/soap+xml;charset=UTF-8"
 _CERTIFICATE_LOGON = "http://schemas.dmtf.org/wbem/wsman/1/wsman/secprofile/https/mutual"
 _ORIGINAL_LENGTH = re.compile(rb"OriginalContent:[^\r\n]*Length=(\d{1,9})")
+_LOGON_SOCKETS = 2
+"""Windows closes after the first 401; from then on one connection carries the whole exchange."""
 _OCTETS = re.compile(rb"\r\n\t?Content-Type: application/octet-stream\r\n", re.IGNORECASE)
 _BOUNDARY = re.compile(rb"-- ?Encrypted Boundary")
 
@@ -146,7 +154,7 @@ class Login(pywinrm.Transport):
         offered: Any = pywinrm
         auth: requests.auth.AuthBase
         if self.auth_method == "ntlm":
-            auth = offered.HttpNtlmAuth(self.username, self.password, send_cbt=self.send_cbt)
+            auth = NtlmAuth(self.username, self.password, send_cbt=self.send_cbt)
         elif self.auth_method == "credssp":
             auth = offered.HttpCredSSPAuth(self.username, self.password)
         else:
@@ -174,9 +182,25 @@ class Login(pywinrm.Transport):
         if self.auth_method not in SEALING:
             return
         wire.begin(deadline)
-        with translated("logon"):
-            request = session.prepare_request(requests.Request("POST", self.endpoint))
-            response = session.send(request, timeout=deadline.remaining_s() or 0.001, allow_redirects=False)
+        before = wire.sockets
+        try:
+            with translated("logon"):
+                request = session.prepare_request(requests.Request("POST", self.endpoint))
+                response = session.send(
+                    request, timeout=deadline.remaining_s() or 0.001, allow_redirects=False
+                )
+        except ConnectionCutError as cut:
+            if self.endpoint.startswith("http:"):
+                cut.hint = f"{cut.hint}; a port that speaks TLS does the same (ansible_winrm_scheme: https)"
+            raise
+        if response.status_code == 401 and wire.sockets - before > _LOGON_SOCKETS:
+            # Not a refusal: the credential must not be held to be wrong for it.
+            raise FaultError(
+                "transport",
+                "logon: the connection was closed in the middle of the security exchange",
+                "a proxy or firewall between here and the target closes connections: go around it",
+                retryable=True,
+            )
         if response.status_code >= 300:
             raise status_fault(response.status_code, "logon", response.headers.get("WWW-Authenticate", ""))
         # From here on the TCP connection is what is authenticated: requests carry no Authorization, and a new
@@ -208,7 +232,7 @@ class Login(pywinrm.Transport):
             )
         status = response.status_code
         if status in (400, 401) and wire.bound:
-            raise StaleConnectionError(f"{what}: HTTP {status} on a connection that was logged on")
+            raise StaleConnectionError(f"{what}: HTTP {status} on a connection that was logged on", status)
         if status == 204 or (status == 200 and not response.content):
             return Answer(status, b"")
         if status not in (200, 500) or not response.content:
