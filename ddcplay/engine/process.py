@@ -106,10 +106,23 @@ def _services(
         notice=lambda text: observers.handle(Notice("error", text)),
     )
     dispatcher = Dispatcher(executor, clock, workers, settings.ramp_per_s)
-    abort = threading.Thread(target=lambda: stop.leave.wait() and executor.abort(), daemon=True, name="abort")
-    abort.start()
+    asked, over = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        while not over.is_set():
+            asked.wait()
+            asked.clear()
+            if stop.leave.is_set():
+                executor.abort()
+                return
+
+    stop.listen(asked.set)
+    threading.Thread(target=watch, daemon=True, name="abort").start()
     try:
         yield Services(clock, dispatcher, gate, sweep or real_sweep, observers, stop)
     finally:
+        stop.unlisten(asked.set)
+        over.set()
+        asked.set()
         executor.shutdown()
         ledger.close()

@@ -147,7 +147,7 @@ class _Visiting:
         left: tuple[str, ...] = ()
         given_up = self._failure  # what could not be reached is not asked again by the probes that follow
         tries = 1
-        output = given_up or self._try(probe, ending)
+        output = _later(given_up) if given_up else self._try(probe, ending)
         while (
             given_up is None
             and tries <= probe.retries

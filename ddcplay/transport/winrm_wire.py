@@ -103,6 +103,7 @@ class Wire:
         self.port = port
         self.bound = False
         self.answer_bytes = 0
+        self.sockets = 0
         self._deadline: Deadline | None = None
         self._spare: socket.socket | None = None
         self._current: socket.socket | None = None
@@ -141,6 +142,7 @@ class Wire:
         if wire is None or proxy is not None:
             address, port = proxy or (self.address, self.port)
             wire = open_socket(address, port, self._limit())
+        self.sockets += 1
         self.adopt(wire)
         wire.settimeout(max(0.001, self._limit().remaining_s()))
         return wire
