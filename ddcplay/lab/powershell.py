@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from datetime import UTC, datetime
 from xml.sax.saxutils import escape
 
-from ddcplay.lab import commands, disk, wmi
-from ddcplay.lab.program import Console, Program, Sleep, Write, codec_of
+from ddcplay.lab import commands, disk, objects, wmi
+from ddcplay.lab.program import Console, Program, Sleep, Step, Write, codec_of
 
 _PROGRESS = (
     '<Obj S="progress" RefId="0"><TN RefId="0"><T>System.Management.Automation.PSCustomObject</T>'
@@ -132,8 +132,66 @@ def _statements(console: Console, script: str, errors: list[str]) -> Program:
         if assigned := re.fullmatch(r"\$([\w:]+)\s*=\s*(.*)", statement, re.DOTALL):
             _assign(console, variables, assigned[1], _value(console, variables, assigned[2]) or "")
             continue
-        code = yield from _statement(console, variables, statement, errors)
+        try:
+            code = yield from _statement(console, variables, statement, errors)
+        except _Ended as ended_inside:
+            return ended_inside.code
     return code
+
+
+class _Ended(Exception):  # noqa: N818 - it is no error: the script asked for its end
+    """A script inside a statement ended PowerShell."""
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+
+
+def _as_json(console: Console, script: str, errors: list[str]) -> Program:
+    """Run a script and write its objects as one line of JSON; what it prints goes out as it comes."""
+    rows: list[objects.Value] = []
+    variables: dict[str, str] = {}
+    for statement in _split(script):
+        if not statement or statement.startswith("#"):
+            continue
+        if ended := re.fullmatch(r"exit(?:\s+(-?\d+))?", statement, re.IGNORECASE):
+            raise _Ended(int(ended[1] or 0))
+        if assigned := re.fullmatch(r"\$([\w:]+)\s*=\s*(.*)", statement, re.DOTALL):
+            _assign(console, variables, assigned[1], _value(console, variables, assigned[2]) or "")
+            continue
+        try:
+            found = objects.objects_of(console, statement)
+        except objects.NoSuchClassError:
+            errors.append("Get-CimInstance : Invalid class \n")
+            continue
+        rows += (yield from _texts(console, variables, statement, errors)) if found is None else found
+        if statement.lower().startswith("throw"):
+            raise _Ended(1)
+    yield console.out(objects.json_of(rows) + "\n")
+    return 0
+
+
+def _texts(
+    console: Console, variables: dict[str, str], statement: str, errors: list[str]
+) -> Generator[Step, bytes | None, list[str]]:
+    """Run a statement whose lines of output are its objects; Write-Host's go to the console instead."""
+    kept = bytearray()
+    program = _statement(console, variables, statement, errors)
+    answer: bytes | None = None
+    while True:
+        try:
+            step = program.send(answer)
+        except StopIteration:
+            break
+        if (
+            isinstance(step, Write)
+            and step.stream == "stdout"
+            and not statement.lower().startswith("write-host")
+        ):
+            kept += step.data
+            answer = None
+        else:
+            answer = yield step
+    return kept.decode(codec_of(console.codepage) or "utf-8", "replace").splitlines()
 
 
 def _assign(console: Console, variables: dict[str, str], name: str, value: str) -> None:
@@ -144,6 +202,9 @@ def _assign(console: Console, variables: dict[str, str], name: str, value: str) 
 
 
 def _statement(console: Console, variables: dict[str, str], statement: str, errors: list[str]) -> Program:
+    inside = objects.wrapped_script(statement)
+    if inside is not None:
+        return (yield from _as_json(console, inside, errors))
     name, _, rest = statement.partition(" ")
     lowered = name.lower()
     if lowered in ("start-sleep", "sleep"):

@@ -213,8 +213,3 @@ def test_entities_are_not_expanded(tmp_path: Path) -> None:
 def test_any_bytes_after_the_mark_are_survived(tail: bytes) -> None:
     assert isinstance(readable(HEAD + tail), str)
     assert isinstance(readable(HEAD + OBJS + tail), str)
-
-
-def test_objects_are_not_promised_yet() -> None:
-    with pytest.raises(UsageError, match="output"):
-        PowerShellProbe().command_line(spec("x", options={"output": "objects"}))
