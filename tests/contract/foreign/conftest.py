@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ class Fleet:
 
     process: subprocess.Popen[str]
     folder: Path
+    address: str
     opened: int = 0
 
     def ask(self, **order: Any) -> Any:
@@ -47,6 +49,7 @@ class FakePc:
     connections: list[WinRMConnection] = field(default_factory=list)
 
     def connect(self, **changes: Any) -> WinRMConnection:
+        seconds = changes.pop("within", 10)
         settings: dict[str, Any] = {
             "port": self.port,
             "scheme": "https" if self.dialect.get("tls") else "http",
@@ -59,7 +62,7 @@ class FakePc:
         transport = WinRMTransport(lambda ref: ref.value, SystemClock())
         made = transport.connect(
             Target(self.name, **(settings | changes)),
-            Deadline.after(SystemClock(), changes.pop("within", 10)),
+            Deadline.after(SystemClock(), seconds),
         )
         self.connections.append(made)
         return made
@@ -70,6 +73,9 @@ class FakePc:
     def hang_up(self) -> None:
         self.fleet.ask(do="hang_up", name=self.name)
 
+    def stop(self) -> None:
+        self.fleet.ask(do="close", name=self.name)
+
     def lose_shells(self) -> None:
         self.fleet.ask(do="shells", name=self.name)
 
@@ -77,13 +83,15 @@ class FakePc:
 @pytest.fixture(scope="session")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     folder = tmp_path_factory.mktemp("winpc")
+    # An address of this run's own in 127/8, where WinRM's usual ports are free (Linux has all of them).
+    address = f"127.{random.randint(1, 250)}.{random.randint(1, 250)}.{random.randint(2, 250)}"
     with subprocess.Popen(
-        [sys.executable, str(Path(__file__).parent / "winpc"), str(folder)],
+        [sys.executable, str(Path(__file__).parent / "winpc"), str(folder), address],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
-        yield Fleet(process, folder)
+        yield Fleet(process, folder, address)
         assert process.stdin is not None
         process.stdin.close()
         process.wait(10)
@@ -104,6 +112,8 @@ def pc(fleet: Fleet) -> Iterator[Callable[..., FakePc]]:
     for each in made:
         for connection in each.connections:
             connection.close()
+        if each.dialect.get("port"):
+            each.stop()
         journal = each.journal()
         assert journal["complaints"] == []
         assert [count for count in journal["signals"].values() if count > 1] == []

@@ -150,7 +150,7 @@ def test_a_missing_exit_code_is_told(pc) -> None:
 
 @pytest.mark.slow
 def test_a_slow_service_is_waited_for(pc) -> None:
-    there = pc(delay_s=1.5, silent_polls=2)
+    there = pc(delay_s=1.0, silent_polls=1)
     output = there.connect(operation_timeout_s=1.0).run(Command("out slow"), within(60))
     assert (output.reason, output.stdout) == (None, b"slow")
 

@@ -22,7 +22,7 @@ from door import PASSWORD, USER, Site  # noqa: E402 - same
 from room import Room  # noqa: E402 - same
 
 (folder / "users").write_text(f":{USER}:{PASSWORD}\nLAB:{USER}:{PASSWORD}\n", encoding="utf-8")
-tls = contexts(folder)
+tls = contexts(folder, sys.argv[2])
 sites: dict[str, Site] = {}
 
 
@@ -39,6 +39,9 @@ for order in map(json.loads, sys.stdin):
         answer: object = _open(order["name"], order["dialect"])
     elif order["do"] == "hang_up":
         answer = sites[order["name"]].hang_up()
+    elif order["do"] == "close":
+        answer = sites[order["name"]].shutdown()
+        sites[order["name"]].server_close()
     elif order["do"] == "shells":
         sites[order["name"]].room.shells.clear()
         answer = None

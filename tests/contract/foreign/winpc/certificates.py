@@ -15,7 +15,7 @@ from cryptography.x509.oid import NameOID
 _NOW = dt.datetime.now(tz=dt.UTC)
 
 
-def _make(folder: Path, kind: str) -> ssl.SSLContext:
+def _make(folder: Path, kind: str, address: str) -> ssl.SSLContext:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, kind)])
     until = _NOW + dt.timedelta(days=-1 if kind == "expired" else 2)
@@ -24,6 +24,7 @@ def _make(folder: Path, kind: str) -> ssl.SSLContext:
         x509.DNSName("localhost"),
     ]
     names.append(x509.IPAddress(ipaddress.ip_address("::1")))
+    names.append(x509.IPAddress(ipaddress.ip_address(address)))
     if kind == "name":
         names = [x509.DNSName("other.example")]
     made = (
@@ -53,9 +54,9 @@ def _make(folder: Path, kind: str) -> ssl.SSLContext:
     return context
 
 
-def contexts(folder: Path) -> dict[str, ssl.SSLContext]:
+def contexts(folder: Path, address: str) -> dict[str, ssl.SSLContext]:
     """Make one of each kind; clients are given all but `stranger` as authorities (`trusted.crt`)."""
-    made = {kind: _make(folder, kind) for kind in ("good", "name", "expired", "stranger")}
+    made = {kind: _make(folder, kind, address) for kind in ("good", "name", "expired", "stranger")}
     trusted = b"".join((folder / f"{kind}.crt").read_bytes() for kind in ("good", "name", "expired"))
     (folder / "trusted.crt").write_bytes(trusted)
     return made

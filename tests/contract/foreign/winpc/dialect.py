@@ -31,6 +31,8 @@ class Dialect:
         troubles: (operation, its number from 1, what): `401`, `400`, `503`, `500`, `cut`, `cut_after`,
             `fault:CODE`, `wmi_fault:CODE`, `relates`, `no_xml`, `truncated`, `clear`.
         host: address to listen on.
+        port: 0 for a free one.
+        mute: takes connections and says nothing.
         max_shells: per user.
         max_operations: per user.
         max_envelope: bytes of a request.
@@ -55,6 +57,8 @@ class Dialect:
     tls: str | None = None
     troubles: tuple[tuple[str, int, str], ...] = ()
     host: str = "127.0.0.1"
+    port: int = 0
+    mute: bool = False
     max_shells: int = 30
     max_operations: int = 1500
     max_envelope: int = 512000

@@ -53,6 +53,10 @@ class Door(socketserver.BaseRequestHandler):
         self.server.open_sockets.add(self.request)
         try:
             self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self.dialect.mute:
+                while self.request.recv(4096):
+                    pass
+                return
             if self.server.tls is not None:
                 self.request = self.server.tls.wrap_socket(self.request, server_side=True)
                 self.server.open_sockets.add(self.request)
@@ -296,16 +300,17 @@ class Site(socketserver.ThreadingTCPServer):
     daemon_threads = True
     block_on_close = False
     request_queue_size = 64
+    allow_reuse_address = True
 
     def __init__(self, room: Room, tls: ssl.SSLContext | None) -> None:
         self.room = room
         self.tls = tls
         self.open_sockets: set[socket.socket] = set()
         self.address_family = socket.AF_INET6 if ":" in room.dialect.host else socket.AF_INET
-        super().__init__((room.dialect.host, 0), Door)
+        super().__init__((room.dialect.host, room.dialect.port), Door)
         port = self.server_address[1]
         scheme = "https" if tls is not None else "http"
-        names = ["[::1]"] if self.address_family == socket.AF_INET6 else ["127.0.0.1", "localhost"]
+        names = ["[::1]"] if self.address_family == socket.AF_INET6 else [room.dialect.host, "localhost"]
         self.hosts = {f"{name}:{port}" for name in names}
         room.urls = {f"{scheme}://{name}/wsman" for name in self.hosts}
         room.urls.add("http://windows-host:5985/wsman")  # what pywinrm always writes; Windows does not mind
