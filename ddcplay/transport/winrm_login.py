@@ -34,8 +34,6 @@ from ddcplay.units import Deadline
 _SOAP_TYPE = "application/soap+xml;charset=UTF-8"
 _CERTIFICATE_LOGON = "http://schemas.dmtf.org/wbem/wsman/1/wsman/secprofile/https/mutual"
 _ORIGINAL_LENGTH = re.compile(rb"OriginalContent:[^\r\n]*Length=(\d{1,9})")
-_LOGON_SOCKETS = 2
-"""Windows closes after the first 401; from then on one connection carries the whole exchange."""
 _OCTETS = re.compile(rb"\r\n\t?Content-Type: application/octet-stream\r\n", re.IGNORECASE)
 _BOUNDARY = re.compile(rb"-- ?Encrypted Boundary")
 
@@ -193,8 +191,9 @@ class Login(pywinrm.Transport):
             if self.endpoint.startswith("http:"):
                 cut.hint = f"{cut.hint}; a port that speaks TLS does the same (ansible_winrm_scheme: https)"
             raise
-        if response.status_code == 401 and wire.sockets - before > _LOGON_SOCKETS:
-            # Not a refusal: the credential must not be held to be wrong for it.
+        if response.status_code == 401 and wire.sockets - before > (1 if self.auth_method == "ntlm" else 2):
+            # Windows closes after a bare first request only (CredSSP); then one connection carries it all.
+            # So this is no refusal: the credential must not be held to be wrong for it.
             raise FaultError(
                 "transport",
                 "logon: the connection was closed in the middle of the security exchange",
