@@ -100,10 +100,11 @@ class CleanProbe:
             return ProbeOutput(exit_code=0, round_trips=removal.round_trips)
         return ProbeOutput(
             reason=Reason.TRANSPORT,
-            detail=f"still there: {', '.join(removal.left)}: {removal.why}",
+            detail=f"still there: {removal.why}",
             hint="a program of it may still run; try again later",
             accepted=True,
             round_trips=removal.round_trips,
+            kept=removal.left,
         )
 
 

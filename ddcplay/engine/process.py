@@ -14,6 +14,7 @@ from ddcplay.engine.executors import Means
 from ddcplay.engine.experiment import Experiment, ExperimentSetup
 from ddcplay.engine.gate import CredentialGate
 from ddcplay.engine.iteration import Services
+from ddcplay.engine.leftovers import CleanProbe
 from ddcplay.engine.redacted import Redacted
 from ddcplay.engine.stop import StopRequest
 from ddcplay.engine.sweeping import Sweep
@@ -92,7 +93,9 @@ def _services(
     secrets = SecretStore(redactor, root=settings.project_root)
     workers = min(settings.workers, sum(setup.play.concurrency for setup in setups))
     transports = load_once("ddcplay.transports", lambda make: make(secrets.resolve, clock))
-    probes = load_once("ddcplay.probes", lambda make: make(), {LoginProbe.kind: LoginProbe()})
+    probes = load_once(
+        "ddcplay.probes", lambda make: make(), {each.kind: each for each in (LoginProbe(), CleanProbe())}
+    )
     executor = load("ddcplay.executors", settings.executor)(
         Means(transports, probes, clock, secrets.resolve, redactor.text), workers
     )

@@ -115,6 +115,9 @@ def _finish(fields: dict[str, Any], problems: list[Problem]) -> None:
     user = fields.get("user")
     if realm and user and "@" not in user and "\\" not in user:
         fields["user"] = f"{user}@{realm}"
+    smb_port = fields.pop("smb_port", None)
+    if smb_port is not None:
+        fields["options"] = {"smb_port": smb_port}
     timeout = fields.pop("connection_timeout_s", None)
     if timeout is not None:
         fields.setdefault("operation_timeout_s", timeout)

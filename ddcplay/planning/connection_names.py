@@ -7,7 +7,11 @@ from collections.abc import Mapping
 CONNECTIONS = ("winrm", "psrp")
 LATER_CONNECTIONS = ("ssh", "local")
 
+SMB_PORT = "ddcplay_smb_port"
+"""Ansible knows no such thing: where a target's SMB is reached (445), for a gateway or a test."""
+
 _GENERAL = {
+    SMB_PORT: "smb_port",
     "ansible_host": "address",
     "ansible_port": "port",
     "ansible_user": "user",

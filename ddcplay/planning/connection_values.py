@@ -156,6 +156,7 @@ def _proxy(value: object) -> str | None:
 READERS: Mapping[str, Callable[[object], Any]] = {
     "address": _address,
     "port": _port,
+    "smb_port": _port,
     "user": _optional_text,
     "password": _password,
     "scheme": _choice("http", "https"),

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from ddcplay.model.inventory import Host
 from ddcplay.model.playbook import Play, ProbeEntry
+from ddcplay.planning.connection_names import SMB_PORT
 from ddcplay.templating.environment import Scope
 
 MAGIC_NAMES = frozenset(
@@ -83,5 +84,9 @@ def probe_scope(scope: Scope, entry: ProbeEntry) -> Scope:
 
 
 def connection_variables(variables: Mapping[str, object]) -> dict[str, object]:
-    """Return the variables whose names are Ansible's connection variables."""
-    return {name: value for name, value in variables.items() if name.startswith(CONNECTION_PREFIX)}
+    """Return the variables that say how to connect: Ansible's, and the one of ours."""
+    return {
+        name: value
+        for name, value in variables.items()
+        if name.startswith(CONNECTION_PREFIX) or name == SMB_PORT
+    }

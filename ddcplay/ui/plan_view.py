@@ -13,6 +13,8 @@ from rich.text import Text
 
 from ddcplay.model.inventory import SecretRef
 from ddcplay.model.plan import HostPlan, Plan, ProbeSpec, Target
+from ddcplay.model.probe_file import OPTION as FILE_OPTION
+from ddcplay.model.probe_file import ProbeFile
 from ddcplay.ui.safe_text import safe_text
 from ddcplay.ui.tables import folded, indented
 from ddcplay.ui.words import plural
@@ -89,6 +91,10 @@ def _print_block(
     console.print(indented(Text(safe_text(words), style="dim", overflow="fold"), 2))
     for spec in first.probes:
         console.print(indented(Text(f"{safe_text(spec.name)}  {_limits(spec)}", style="bold"), 2))
+        file = spec.options.get(FILE_OPTION)
+        if isinstance(file, ProbeFile):
+            about = f"{file.path} · {file.size:,} bytes · sha256 {file.sha256[:16]}… · cleanup {file.cleanup}"
+            console.print(Text(f"    {safe_text(about)}", style="dim"), soft_wrap=True)
         lines = safe_text(command_line(spec), block=True).splitlines() or [""]
         shown = lines if full else lines[:_LINES_SHOWN]
         # soft_wrap: a command line that is copied from the screen must not hold line ends of ours.
