@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ddcplay.engine.events import IterationClosed, Observer
@@ -238,12 +239,13 @@ def probe(  # noqa: PLR0913 - each is a switch of the command
     *,
     timeout_s: float = 60.0,
     save: str | None = None,
+    more: Mapping[str, object] = MappingProxyType({}),
 ) -> tuple[AttemptResult, ...]:
-    """Run one command or script once on the hosts of a pattern, with the same engine as `run`.
+    """Run one command, script or query once on the hosts of a pattern, with the same engine as `run`.
 
     Args:
         pattern: which hosts.
-        kind: `command` or `powershell`.
+        kind: `command`, `powershell` or `wmi`.
         text: what to run.
         options: limit, inventory, settings.
         observers: who is told of progress.
@@ -259,7 +261,7 @@ def probe(  # noqa: PLR0913 - each is a switch of the command
 
     settings = read_settings(options)
     inventory, _ = load_inventory(options)
-    entry = ProbeEntry(kind, kind, text, {"timeout": timeout_s})
+    entry = ProbeEntry(kind, kind, text, {"timeout": timeout_s, **more})
     play = _ad_hoc_play(save or "probe", pattern, entry, options)
     plan, _ = _plan(play, inventory, options)
     answers = Answers(sweep, lambda _answer, _result: None)

@@ -150,6 +150,10 @@ def probe_command(
     *,
     command: Annotated[str | None, typer.Option("-c", "--command", help="A cmd.exe line.")] = None,
     powershell: Annotated[str | None, typer.Option("-p", "--powershell", help="PowerShell text.")] = None,
+    wql: Annotated[str | None, typer.Option("-w", "--wql", help="A WQL query; starts no process.")] = None,
+    namespace: Annotated[
+        str | None, typer.Option("--namespace", help="WMI namespace of -w; default root/cimv2.")
+    ] = None,
     inventory: InventoryPaths = None,
     limit: Limit = None,
     extra_vars: ExtraVars = None,
@@ -160,7 +164,9 @@ def probe_command(
     save: Annotated[
         str | None, typer.Option("--save", metavar="EXPERIMENT", help="Archive results under this name.")
     ] = None,
-    as_csv: Annotated[bool, typer.Option("--csv", help="One row per host on standard output.")] = False,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="CSV on standard output: one row per host, with -w per row found.")
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON line per host on standard output.")
     ] = False,
@@ -168,17 +174,22 @@ def probe_command(
     directory: Directory = None,
     verbose: Verbose = 0,
 ) -> int:
-    """Run one command or script, now.
+    """Run one command, script or query, now.
 
-    Equal answers are shown together, with the hosts that gave them. Nothing is archived without --save.
+    Equal answers are shown together, with the hosts that gave them; rows of -w as one table. Nothing is
+    archived without --save.
     """
     from ddcplay import app  # noqa: PLC0415 - as above
     from ddcplay.cli.run import watching  # noqa: PLC0415 - as above
     from ddcplay.engine.stop import StopRequest  # noqa: PLC0415 - as above
     from ddcplay.model.result import Outcome  # noqa: PLC0415 - as above
-    from ddcplay.ui.answers import print_answers, write_csv  # noqa: PLC0415 - as above
+    from ddcplay.ui import answers, rows  # noqa: PLC0415 - as above
 
-    kind, text = _what_to_run(command, powershell, one_format=not (as_csv and as_json))
+    kind, text = _what_to_run(
+        {"command": command, "powershell": powershell, "wmi": wql},
+        namespace,
+        one_format=not (as_csv and as_json),
+    )
     options = make_options(
         directory=directory,
         inventory=inventory,
@@ -190,14 +201,23 @@ def probe_command(
     stop = StopRequest()
     with watching(stop, as_json=as_json, verbose=verbose, quiet=not as_json) as watch:
         results = app.probe(
-            pattern, kind, text, options, watch.observers, stop, timeout_s=_seconds(timeout), save=save
+            pattern,
+            kind,
+            text,
+            options,
+            watch.observers,
+            stop,
+            timeout_s=_seconds(timeout),
+            save=save,
+            more={} if namespace is None else {"namespace": namespace},
         )
     if watch.reader_gone.is_set():
         return 0
     if as_csv:
-        write_csv(sys.stdout, results)
+        (rows if kind == "wmi" else answers).write_csv(sys.stdout, results)
     elif not as_json:
-        print_answers(out_console(), results, full=verbose > 0)
+        show = rows.print_rows if kind == "wmi" else answers.print_answers
+        show(out_console(), results, full=verbose > 0)
     if stop.finish.is_set():
         return 0 if stop.by_service_manager else 130
     return 3 if any(result.outcome is Outcome.FAILED for result in results) else 0
@@ -299,16 +319,19 @@ def command_line(spec: ProbeSpec) -> str:
     return kind().command_line(spec)
 
 
-def _what_to_run(command: str | None, powershell: str | None, *, one_format: bool) -> tuple[str, str]:
+def _what_to_run(
+    asked: Mapping[str, str | None], namespace: str | None, *, one_format: bool
+) -> tuple[str, str]:
     from ddcplay.errors import UsageError  # noqa: PLC0415 - as above
 
     if not one_format:
         raise UsageError("--csv and --json exclude each other", "choose one")
-    if command is not None and powershell is None:
-        return "command", command
-    if powershell is not None and command is None:
-        return "powershell", powershell
-    raise UsageError("probe runs exactly one thing", "write -c COMMAND or -p POWERSHELL")
+    given = [(kind, text) for kind, text in asked.items() if text is not None]
+    if len(given) != 1:
+        raise UsageError("probe runs exactly one thing", "write -c COMMAND, -p POWERSHELL or -w WQL")
+    if namespace is not None and given[0][0] != "wmi":
+        raise UsageError("--namespace goes with -w alone", "leave it out, or write -w WQL")
+    return given[0]
 
 
 def _seconds(text: str) -> float:

@@ -56,9 +56,14 @@ def print_answers(console: Console, results: Sequence[AttemptResult], *, full: b
         results: one per host.
         full: every host's name, no folding to `… more`.
     """
+    print_groups(console, results, full=full)
+    console.print(counts_of(results))
+
+
+def print_groups(console: Console, results: Sequence[AttemptResult], *, full: bool = False) -> None:
+    """Print grouped answers without the counts."""
     for group in equal_answers(results):
         _print_group(console, group, full=full)
-    console.print(_counts(results))
 
 
 def write_csv(stream: TextIO, results: Sequence[AttemptResult]) -> None:
@@ -68,19 +73,20 @@ def write_csv(stream: TextIO, results: Sequence[AttemptResult]) -> None:
     for result in results:
         writer.writerow(
             (
-                _cell(result.host),
+                csv_cell(result.host),
                 str(result.outcome),
                 str(result.reason or ""),
                 "" if result.exit_code is None else result.exit_code,
                 f"{result.elapsed_s:.3f}",
-                _cell(decode_output(result.stdout).replace("\r\n", "\n").rstrip("\n")),
-                _cell(error_text(result).replace("\r\n", "\n").rstrip("\n")),
-                _cell(result.detail),
+                csv_cell(decode_output(result.stdout).replace("\r\n", "\n").rstrip("\n")),
+                csv_cell(error_text(result).replace("\r\n", "\n").rstrip("\n")),
+                csv_cell(result.detail),
             )
         )
 
 
-def _cell(text: str) -> str:
+def csv_cell(text: str) -> str:
+    """Return a text that no spreadsheet runs as a formula and no terminal as a command."""
     text = safe_text(text, block=True)
     return f"'{text}" if text.startswith(_FORMULA_STARTS) and not _is_number(text) else text
 
@@ -123,7 +129,8 @@ def _print_output(console: Console, raw: str, style: str) -> None:
         console.print(Text(text, style=style), soft_wrap=True)
 
 
-def _counts(results: Sequence[AttemptResult]) -> Text:
+def counts_of(results: Sequence[AttemptResult]) -> Text:
+    """Return how many hosts ended how, and the slowest."""
     words = Text(plural(len(results), "host"), style="bold")
     for outcome in Outcome:
         count = sum(result.outcome is outcome for result in results)
