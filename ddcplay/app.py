@@ -252,6 +252,7 @@ def probe(  # noqa: PLR0913 - each is a switch of the command
         stop: how to stop.
         timeout_s: per host.
         save: experiment name to archive under, None to keep nothing.
+        more: further keys of the probe, such as `namespace`.
 
     Returns:
         One result per host, in inventory order.
