@@ -162,14 +162,15 @@ class Experiment:
                 return "done"
             if self._setup.iterations is not None and self._made >= self._setup.iterations:
                 return "iterations"
-            if not self._made and (self._play.schedule.one_pass or self._setup.at_once or shot):
+            if not self._made and (self._play.schedule.one_pass or shot):
                 pace.forget()
-            slot = pace.wait(quiet=shot is not None and not shot.changed)
-            if isinstance(slot, str):
-                return slot
-            if not self._wait_for_room(pipeline):
-                return "stopped"
-            if not self._make(store, pipeline, slot.missed, shot):
+            missed = 0
+            if self._made or not self._setup.at_once:
+                slot = pace.wait(quiet=shot is not None and not shot.changed)
+                if isinstance(slot, str):
+                    return slot
+                missed = slot.missed
+            if not self._wait_for_room(pipeline) or not self._make(store, pipeline, missed, shot):
                 return "stopped"
 
     def _single_shot(self, store: ExperimentStore) -> SingleShot | None:

@@ -2,113 +2,16 @@
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
-from ddcplay.engine.dispatcher import Dispatcher
-from ddcplay.engine.events import AttemptRecorded, IterationClosed, Observers, WaitingForNext
-from ddcplay.engine.executors import InlineExecutor, Means
-from ddcplay.engine.experiment import Experiment, ExperimentSetup
-from ddcplay.engine.gate import CredentialGate
-from ddcplay.engine.iteration import Services
-from ddcplay.engine.stop import StopRequest
+from ddcplay.engine.events import AttemptRecorded, IterationClosed, WaitingForNext
 from ddcplay.errors import FaultError
-from ddcplay.model.plan import HostPlan, Plan, ProbeSpec, Skip
-from ddcplay.model.playbook import Play, Schedule
+from ddcplay.model.plan import Skip
+from ddcplay.model.playbook import Schedule
 from ddcplay.model.result import Reason
-from ddcplay.store.ledger import CredentialLedger
-from ddcplay.transport.sweep import HostState, SweepAnswer
-
-SPECS = (
-    ProbeSpec("name", "command", "hostname", timeout_s=10),
-    ProbeSpec("ver", "command", "ver", timeout_s=10),
-)
-
-
-class World:
-    """Scripted hosts, some of them off, and everything a run tells."""
-
-    def __init__(self, tmp_path, clock, scripted, line_probe, target_of, names):
-        self.clock, self.path = clock, tmp_path
-        self.transport, self.hosts = scripted(*names)
-        self.off, self.no_name = set(), set()
-        self.events, self.stop, self.before_sweep = [], StopRequest(), []
-        self.plan = Plan(
-            "exp",
-            ("name", "ver"),
-            tuple(HostPlan(name, ("room",), "room", target_of(name), SPECS) for name in names),
-        )
-        self.play = Play("Play", "all", "exp", ())
-        self.line_probe = line_probe
-
-    def sweep(self, targets, policy, on_answer, stop=None):
-        for call in self.before_sweep:
-            call()
-        for target in targets:
-            host = target.host
-            if host in self.no_name:
-                answer = SweepAnswer(host, HostState.NO_NAME, None, None, (), "no such name", 0.0)
-            elif host in self.off:
-                answer = SweepAnswer(host, HostState.NO_ANSWER, False, None, (), "silent", 0.6)
-            else:
-                answer = SweepAnswer(host, HostState.UP, True, host, (5985,), "", 0.0)
-            on_answer(answer)
-
-    def handle(self, event):
-        self.events.append(event)
-
-    def run(self, *, seed=0, **setup):
-        means = Means(
-            lambda _n: self.transport, lambda _k: self.line_probe, self.clock, lambda ref: ref.value, str
-        )
-        executor = InlineExecutor(means, 1)
-        ledger = CredentialLedger(self.path)
-        try:
-            gate = CredentialGate(ledger, lambda ref: ref.value, self.clock)
-            gate._draw.seed(seed)  # which host is the canary
-            services = Services(
-                self.clock,
-                Dispatcher(executor, self.clock, 100, 0.0),
-                gate,
-                self.sweep,
-                Observers([self]),
-                self.stop,
-                threaded=False,
-            )
-            made = ExperimentSetup(self.play, self.plan, self.path / "exp", **setup)
-            return Experiment(made, services).run()
-        finally:
-            ledger.close()
-
-    def rows(self):
-        with sqlite3.connect(self.path / "exp" / "experiment.db") as database:
-            found = database.execute(
-                "select iteration, host, probe, outcome, reason from attempt order by id"
-            ).fetchall()
-        return [
-            SimpleNamespace(i=row[0], host=row[1], probe=row[2], outcome=row[3], reason=row[4])
-            for row in found
-        ]
-
-    def trace(self, probe="name"):
-        path = self.path / "exp" / f"{probe}.trace"
-        return path.read_text().splitlines() if path.exists() else []
-
-    def of(self, kind):
-        return [event for event in self.events if isinstance(event, kind)]
-
-
-@pytest.fixture
-def world(tmp_path, clock, scripted, line_probe, target_of):
-    def make(*names, **play):
-        made = World(tmp_path, clock, scripted, line_probe, target_of, names or ("pc1", "pc2", "pc3"))
-        made.play = replace(made.play, **play)
-        return made
-
-    return make
 
 
 def test_one_pass_gives_every_pair_one_row_one_trace_line_and_ends(world):
