@@ -143,7 +143,7 @@ def _shut(connection: Any) -> None:
 @contextlib.contextmanager
 def _translated(access: SmbAccess, deadline: Deadline) -> Iterator[None]:
     """Turn everything smbprotocol raises into a fault; its texts hold no secrets, but may be long."""
-    from smbprotocol.exceptions import SMBAuthenticationError, SMBException  # noqa: PLC0415 - as above
+    from smbprotocol.exceptions import LogonFailure, SMBAuthenticationError, SMBException  # noqa: PLC0415 - as above
 
     try:
         yield
@@ -153,7 +153,7 @@ def _translated(access: SmbAccess, deadline: Deadline) -> Iterator[None]:
         where = f"SMB to {access.server}:{access.port}"
         if deadline.expired():
             raise FaultError("timeout", f"{where}: not done in time", "raise `timeout`") from error
-        if isinstance(error, SMBAuthenticationError):
+        if isinstance(error, SMBAuthenticationError | LogonFailure):
             raise FaultError(
                 "transport", f"{where}: the logon was refused", "write `copy: winrm`, or allow the account"
             ) from error
