@@ -14,7 +14,7 @@ from ddcplay.lab.fleet import Fault, LabConfig, LabHost, RunningLab
 from ddcplay.model.inventory import SecretRef
 from ddcplay.model.plan import Target
 from ddcplay.model.result import Reason
-from ddcplay.transport.base import Command, Connection
+from ddcplay.transport.base import Command, Connection, RowsLimitError
 from ddcplay.transport.winrm import WinRMTransport
 from ddcplay.units import Deadline, SystemClock
 
@@ -216,3 +216,64 @@ def test_nothing_changes_in_the_environment_of_this_process(connect) -> None:
     before = dict(os.environ)
     connect().run(Command("hostname"), within(10))
     assert dict(os.environ) == before
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_query_needs_no_shell_over_every_kind_of_logon(connect, lab, way) -> None:
+    connection = connect(**WAYS[way])
+    host = WAYS[way]["host"]
+    before = lab.stats(host)["shells_created"]
+    (row,) = connection.query("SELECT Name,TotalPhysicalMemory FROM Win32_ComputerSystem", within(10))
+    machine = lab.machine(host)
+    assert row == {"Name": machine.computer_name, "TotalPhysicalMemory": machine.ram_bytes}
+    assert lab.stats(host)["shells_created"] == before
+
+
+def test_both_forms_of_rows_bring_the_same_values(connect) -> None:
+    connection = connect()
+    where = "FROM Win32_NetworkAdapterConfiguration"
+    named = connection.query(f"SELECT IPAddress,DHCPEnabled,MACAddress {where}", within(10))
+    every = connection.query(f"SELECT * {where}", within(10))
+    chosen = ("IPAddress", "DHCPEnabled", "MACAddress")
+    assert [dict(row) for row in named] == [{name: row[name] for name in chosen} for row in every]
+    assert isinstance(named[0]["IPAddress"], list)
+    assert named[1]["IPAddress"] is None
+
+
+def test_rows_come_in_the_order_of_the_target(connect) -> None:
+    rows = connect().query("SELECT * FROM Win32_Process", within(10))
+    assert [row["Name"] for row in rows][:2] == ["System Idle Process", "System"]
+
+
+def test_rows_beyond_the_bound_are_cut_and_the_connection_goes_on(connect) -> None:
+    connection = connect()
+    with pytest.raises(RowsLimitError) as caught:
+        connection.query("SELECT * FROM Win32_Process", within(10), max_bytes=900)
+    assert 0 < len(caught.value.rows) < 10
+    assert connection.run(Command("hostname", last=True), within(10)).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("wql", "namespace", "told"),
+    [
+        ("SELECT * FROM Win32_Nothing", "root/cimv2", "WBEM_E_INVALID_CLASS"),
+        ("SELECT Nothing FROM Win32_Process", "root/cimv2", "WBEM_E_INVALID_QUERY"),
+        ("SELECT * FROM Win32_Process", "root/nothing", "no namespace root/nothing"),
+    ],
+)
+def test_a_query_that_wmi_refuses_says_why_and_the_connection_goes_on(connect, wql, namespace, told) -> None:
+    connection = connect()
+    with pytest.raises(FaultError, match=told) as caught:
+        connection.query(wql, within(10), namespace)
+    assert caught.value.reason == "wql"
+    assert connection.query("SELECT Name FROM Win32_ComputerSystem", within(10))
+
+
+def test_a_target_that_turns_mute_at_a_query_costs_its_deadline(connect, sick) -> None:
+    connection = connect("sick")
+    sick(Fault("mute"))
+    began = time.monotonic()
+    with pytest.raises(FaultError) as caught:
+        connection.query("SELECT Name FROM Win32_Process", within(0.4))
+    assert time.monotonic() - began < 5
+    assert caught.value.reason == "timeout"
