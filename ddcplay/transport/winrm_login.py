@@ -60,6 +60,16 @@ class _Seal(Encryption):
             return 17
         return int(super()._get_credssp_trailer_length(message_length, cipher_suite))
 
+    def close_up(self, message: bytes, host: str | None) -> tuple[str, bytes]:
+        """Seal an envelope; return its content type and the sealed parts (MS-WSMV 2.2.9.1)."""
+        piece = self.SIXTEN_KB if self.protocol == "credssp" else len(message)
+        parts = [message[at : at + piece] for at in range(0, len(message), piece)]
+        kind = "multipart/x-multi-encrypted" if len(parts) > 1 else "multipart/encrypted"
+        sealed: bytes = b"".join(self._encrypt_message(part, host) for part in parts)
+        protocol = self.protocol_string.decode()
+        content_type = f'{kind};protocol="{protocol}";boundary="Encrypted Boundary"'
+        return content_type, sealed + self.MIME_BOUNDARY + b"--\r\n"
+
     def open(self, sealed: bytes, host: str | None) -> bytes:
         """Open a sealed answer; the TAB that pywinrm insists on may be missing (seen with native peers)."""
         opened = b""
@@ -123,6 +133,8 @@ class Login(pywinrm.Transport):
         self._seal: _Seal | None = None
         self._adapter = adapter
         self._verify = target.cert_validation
+        self._pattern: requests.PreparedRequest | None = None
+        self._host = urlsplit(url).hostname
 
     def build_session(self) -> requests.Session:
         """Build the session without a look at the environment."""
@@ -207,7 +219,7 @@ class Login(pywinrm.Transport):
         wire.bound = True
         if self._sealed:
             with translated("logon"):
-                self.encryption = self._seal = _Seal(cast("Any", _AuthHolder(session.auth)), self.auth_method)
+                self._seal = _Seal(cast("Any", _AuthHolder(session.auth)), self.auth_method)
         session.auth = None
 
     def post(self, body: bytes, what: str, wire: Wire, deadline: Deadline) -> Answer:
@@ -225,10 +237,14 @@ class Login(pywinrm.Transport):
         """
         wire.begin(deadline)
         with translated(what):
-            prepared = self._prepare(body)
-            response = self.build_session().send(
-                prepared, timeout=deadline.remaining_s() or 0.001, allow_redirects=False
+            # Straight to the adapter: what a session adds (cookies, redirects, hooks) is not wanted here.
+            response = self._adapter.send(
+                self._prepare(body),
+                timeout=deadline.remaining_s() or 0.001,
+                verify=self._verify,
+                proxies=self.build_session().proxies,
             )
+            _ = response.content  # read now, while its trouble is translated
         status = response.status_code
         if status in (400, 401) and wire.bound:
             raise StaleConnectionError(f"{what}: HTTP {status} on a connection that was logged on", status)
@@ -239,13 +255,18 @@ class Login(pywinrm.Transport):
         return Answer(status, self._opened(response, what))
 
     def _prepare(self, body: bytes) -> requests.PreparedRequest:
-        session = self.build_session()
-        if self.encryption is not None:
-            prepared: requests.PreparedRequest = self.encryption.prepare_encrypted_request(
-                session, self.endpoint, body
-            )
-            return prepared
-        return session.prepare_request(requests.Request("POST", self.endpoint, data=body))
+        # requests prepares in general what never changes here; its checks cost more CPU than all the rest.
+        if self._pattern is None:
+            session = self.build_session()
+            self._pattern = session.prepare_request(requests.Request("POST", self.endpoint))
+        prepared = requests.PreparedRequest()
+        prepared.method, prepared.url = self._pattern.method, self._pattern.url
+        prepared.headers = self._pattern.headers.copy()
+        prepared.body = body
+        if self._seal is not None:
+            prepared.headers["Content-Type"], prepared.body = self._seal.close_up(body, self._host)
+        prepared.headers["Content-Length"] = str(len(prepared.body))
+        return prepared
 
     def _opened(self, response: requests.Response, what: str) -> bytes:
         content: bytes = response.content
@@ -260,4 +281,4 @@ class Login(pywinrm.Transport):
                 connection_lost=True,
             )
         with translated(f"{what}: opening the encrypted answer"):
-            return self._seal.open(content, urlsplit(self.endpoint).hostname)
+            return self._seal.open(content, self._host)
