@@ -169,7 +169,7 @@ class _Visiting:
         if self._budget.expired():
             return ProbeOutput(
                 reason=Reason.TIMEOUT,
-                detail=f"the visit's {self._visit.visit_timeout_s:g} s were used up before this probe",
+                detail=f"the visit's {self._visit.visit_timeout_s:.3g} s were used up before this probe",
                 hint="raise visit_timeout or lower the probes' timeouts",
             )
         deadline = Deadline.after(self._clock, min(probe.timeout_s, self._budget.remaining_s()))

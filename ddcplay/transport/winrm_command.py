@@ -196,10 +196,10 @@ class CommandRun:
             return
         try:
             why = watch.ask(self._deadline.capped(_LOOK_S))
-        except FaultError:
+        except FaultError as fault:
             self._failed_looks += 1
             if self._channel.lost or self._failed_looks > 1:
-                raise
+                raise _not_of_the_probe(fault, self._deadline) from fault
         else:
             self._failed_looks = 0
             if why is not None:
@@ -246,7 +246,7 @@ class CommandRun:
         if self._deadline.expired():
             raise FaultError(
                 "timeout",
-                f"not done after {self._deadline.budget_s:g} s; the command was ended",
+                f"not done after {self._deadline.budget_s:.3g} s; the command was ended",
                 "raise `timeout` if the probe needs longer",
             )
 
@@ -272,7 +272,8 @@ class CommandRun:
             if self._ask is not None:
                 aftermath = Aftermath(shells, self._ask, self._shell_id, self._command.line)
                 aftermath.look(end)
-            self._break_off(end, hear=not isinstance(fault, OutputLimitError))
+            # After a lost answer last words would follow a hole; beyond the limit they are not wanted.
+            self._break_off(end, hear=fault.reason == "timeout")
         if self._accepted:
             shells.delete(end.remaining_s(), end)
         if aftermath is not None:
@@ -338,6 +339,13 @@ class CommandRun:
             kill_verified=self._kill_verified,
             round_trips=round_trips,
         )
+
+
+def _not_of_the_probe(fault: FaultError, deadline: Deadline) -> FaultError:
+    """Tell a look that took too long apart from a probe that did: the probe had time left."""
+    if fault.reason != Reason.TIMEOUT or deadline.expired():
+        return fault
+    return FaultError("transport", fault.message, fault.hint, connection_lost=fault.connection_lost)
 
 
 def _reason_of(fault: FaultError, deadline: Deadline) -> Reason:

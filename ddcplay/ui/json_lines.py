@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import BinaryIO
 
@@ -11,6 +12,10 @@ from ddcplay.engine.events import AttemptRecorded, Event
 from ddcplay.model.result import AttemptResult
 from ddcplay.ui.safe_text import decode_output
 from ddcplay.ui.words import utc_time
+
+_OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS
+_STEERING = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\x8e\x8f\xa8-\xae]|\xe2\x81[\xa6-\xa9]|\xd8\x9c")
+"""DEL, C1 controls (U+009B is a CSI for some terminals), line separators and bidi marks, in UTF-8."""
 
 
 def attempt_fields(result: AttemptResult) -> dict[str, object]:
@@ -39,13 +44,15 @@ def attempt_fields(result: AttemptResult) -> dict[str, object]:
 
 
 def dump_line(value: object) -> bytes:
-    """Write one JSON line; what JSON does not know becomes text, lone surrogates become U+FFFD."""
+    """Write one JSON line; what JSON does not know becomes text, lone surrogates become U+FFFD.
+
+    Characters that steer a terminal are written as escapes, as JSON itself asks for below U+0020 only.
+    """
     try:
-        return orjson.dumps(value, default=str, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS)
+        line = orjson.dumps(value, default=str, option=_OPTIONS)
     except TypeError:  # orjson refuses text that is not valid Unicode
-        return orjson.dumps(
-            _valid(value), default=str, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS
-        )
+        line = orjson.dumps(_valid(value), default=str, option=_OPTIONS)
+    return _STEERING.sub(lambda found: b"\\u%04x" % ord(found[0].decode()), line)
 
 
 class JsonLines:

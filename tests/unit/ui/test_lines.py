@@ -131,6 +131,15 @@ def test_text_that_is_not_unicode_still_becomes_json() -> None:
     assert json.loads(dump_line({"a\ud800": ["x\udfff", {"b": 1}]})) == {"a?": ["x?", {"b": 1}]}
 
 
+def test_json_on_a_terminal_cannot_steer_it() -> None:
+    hostile = "\x1b[2J \x7f \x9b31m \u202e \u2066 \u061c \u2028 é € 中"
+    line = dump_line({hostile: hostile})
+    shown = line.decode()
+    assert not [char for char in shown if char in "\x1b\x7f\x9b\u202e\u2066\u061c\u2028"]
+    assert "é € 中" in shown
+    assert json.loads(line) == {hostile: hostile}
+
+
 def test_nothing_but_attempts_is_json(started: Started) -> None:
     out = io.BytesIO()
     lines = JsonLines(out, lambda: None)
