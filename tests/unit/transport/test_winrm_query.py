@@ -251,3 +251,13 @@ def _texts(server, name):
     """Everything that was sent under a name before the command was ended."""
     until = server.names().index("Signal")
     return "".join(call.text for call in server.calls[:until] if call.name == name)
+
+
+def test_a_look_that_is_never_answered_is_no_timeout_of_the_probe(standin, connected, budget, say) -> None:
+    server = standin(
+        script={"Receive": [say.fault(TIMED_OUT, "w:TimedOut")] * 4000, "Enumerate": [say.mute()]}
+    )
+    connection = connected(server)
+    watch = Watch(lambda _: connection.query(WQL, budget(0.1)) and None, 0.05)
+    output = connection.run(Command("long", watch=watch), budget(30))
+    assert (output.reason, output.connection_lost) == ("transport", True)
