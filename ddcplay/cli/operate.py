@@ -57,6 +57,9 @@ def _status(path: Path, url: str | None) -> ExperimentStatus:
                 last_remote_s=last.remote_s if last else None,
                 attempts=info.attempts,
                 pending=info.pending,
+                owed=info.owed,
+                owed_since=info.owed_since,
+                given_up=info.given_up,
                 last_error=error.result if error else None,
             )
     except StoreError as error_:

@@ -13,6 +13,7 @@ from ddcplay.errors import StoreError
 from ddcplay.model.result import AttemptResult, Outcome
 from ddcplay.store import reads, schema
 from ddcplay.store.base import IterationRecord, ProbeTally
+from ddcplay.store.debts import VOID, probe_debts
 from ddcplay.store.dialect import database_url, open_engine, place_of
 from ddcplay.store.experiment_store import DATABASE_FILE
 from ddcplay.store.faults import store_faults
@@ -35,6 +36,9 @@ class ExperimentInfo:
         attempts: rows recorded.
         pending: acknowledged attempts whose filter chain has not ended.
         owner: the coordinator that runs it now, None when nobody does.
+        owed: probe debts still to pay (single shot); those that are void do not count.
+        owed_since: UTC Unix seconds of the oldest of them, None when nothing is owed.
+        given_up: probe debts that were given up.
     """
 
     name: str
@@ -46,6 +50,9 @@ class ExperimentInfo:
     attempts: int
     pending: int
     owner: Owner | None
+    owed: int = 0
+    owed_since: float | None = None
+    given_up: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +161,8 @@ class ExperimentReader:
                 attempt.archived == sa.false(),
                 attempt.chain == "pending",
             )
+            debts = [debt for debt in probe_debts(connection, self._id) if debt.paid_at is None]
+        owed = [debt for debt in debts if debt.open and debt.last_reason != VOID]
         owner = owner_of(self._directory)
         return ExperimentInfo(
             name=self.experiment,
@@ -165,6 +174,9 @@ class ExperimentReader:
             attempts=rows,
             pending=pending,
             owner=owner if owner is not None and owner.alive() else None,
+            owed=len(owed),
+            owed_since=min((debt.since for debt in owed), default=None),
+            given_up=sum(debt.given_up_at is not None for debt in debts),
         )
 
     def iterations(self, *, newest: int | None = None) -> tuple[IterationRecord, ...]:

@@ -31,6 +31,9 @@ class ExperimentStatus:
         last_remote_s: its remote part, None while open.
         attempts: rows recorded.
         pending: attempts whose filters have not ended.
+        owed: probes that a single shot still owes to hosts.
+        owed_since: UTC Unix seconds of the oldest of these debts.
+        given_up: debts that were given up.
         last_error: the newest failed attempt.
         problem: why it cannot be read, empty when it can.
     """
@@ -45,6 +48,9 @@ class ExperimentStatus:
     last_remote_s: float | None = None
     attempts: int = 0
     pending: int = 0
+    owed: int = 0
+    owed_since: float | None = None
+    given_up: int = 0
     last_error: AttemptResult | None = None
     problem: str = ""
 
@@ -64,6 +70,9 @@ def status_fields(status: ExperimentStatus) -> dict[str, object]:
         "last_elapsed_s": status.last_remote_s,
         "attempts": status.attempts,
         "pending": status.pending,
+        "owed": status.owed,
+        "owed_since": None if status.owed_since is None else utc_time(status.owed_since),
+        "given_up": status.given_up,
         "last_error": None
         if error is None
         else {
@@ -98,6 +107,10 @@ def print_status(console: Console, found: Sequence[ExperimentStatus], data_dir: 
     if shown.row_count:
         console.print(shown)
     for item in found:
+        if item.owed or item.given_up:
+            since = "" if item.owed_since is None else f" since {iso_time(item.owed_since)}"
+            words = f"{safe_text(item.name)}: {item.owed:,} owed{since}, {item.given_up:,} given up"
+            console.print(indented(Text(words), 2))
         if item.last_error is not None:
             when = iso_time(item.last_error.iteration)
             words = f"{safe_text(item.name)}: last error in {when}: {attempt_words(item.last_error)}"
