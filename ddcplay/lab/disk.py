@@ -48,7 +48,7 @@ def exists(console: Console, path: str) -> bool:
 def is_directory(console: Console, path: str) -> bool:
     """Say whether a directory is there: made, holding files, or part of every Windows."""
     wanted = path.lower().rstrip("\\")
-    if wanted in _ALWAYS or wanted.startswith("c:\\windows\\"):
+    if wanted in _ALWAYS or re.fullmatch(r"c:\\windows\\[^.]*", wanted):
         return wanted not in console.files
     profile = (console.variable("USERPROFILE") or "").lower()
     if profile and wanted in (profile, f"{profile}\\appdata\\local\\temp"):
