@@ -35,8 +35,9 @@ _LISTEN_PAUSE_S = 0.25
 _LOOK_S = 15.0
 """Budget of one look by the watch."""
 _AGAIN = "nothing to do: it runs again when it is due"
-_UNUSABLE_SHELL = (SHELL_NOT_FOUND, 2147943418, 2150859174, 2150859204)
-"""Refusals of a Command that a fresh shell cures; it was certainly not accepted."""
+_UNUSABLE_SHELL = (SHELL_NOT_FOUND, 2147943418, 2150859174, 2150859204, *range(2150859236, 2150859243))
+"""Refusals of a Command that a fresh shell cures (the last ones: quotas of a shell, such as WinRM 2.0's 15
+processes); it was certainly not accepted."""
 
 
 class OutputLimitError(FaultError):

@@ -193,6 +193,23 @@ def test_windows_7_out_of_shells_is_quota(pc) -> None:
     settled(there)
 
 
+@pytest.mark.parametrize("shape", ["w7", "w2016"])
+def test_twenty_commands_run_where_fifteen_operations_are_allowed(pc, shape) -> None:
+    there = pc(shape=shape, max_operations=15)
+    connection = there.connect()
+    for number in range(20):
+        assert connection.run(Command(f"out {number}"), within(10)).stdout == str(number).encode()
+    journal = settled(there)
+    assert len(journal["created"]) == 2
+    assert len(journal["commands"]) == 20
+
+
+def test_a_full_shell_is_replaced(pc) -> None:
+    there = pc(troubles=(("Command", 1, "fault:2150859238"),))
+    assert there.connect().run(Command("out x"), within(10)).stdout == b"x"
+    assert len(settled(there)["created"]) == 2
+
+
 def test_a_shell_that_vanished_is_replaced_before_the_command_is_accepted(pc) -> None:
     there = pc()
     connection = there.connect()

@@ -280,7 +280,8 @@ class Room:
 
     def _command(self, body: etree._Element, headers: dict[str, str]) -> str:
         shell = self._shell(headers)
-        if len(self.commands) >= self.dialect.max_operations:
+        # Terminate gives no operation back, deleting the shell does (5.5).
+        if sum(owner in self.shells for owner, _ in self.commands) >= self.dialect.max_operations:
             raise RefusalError(2150859174)
         line = body.find(f"{{{RSP}}}CommandLine")
         text = line.findtext(f"{{{RSP}}}Command") or ""
