@@ -219,11 +219,12 @@ def agree(there, iterations):
 @pytest.mark.slow
 @pytest.mark.parametrize("kills", [1, 3])
 def test_a_killed_pass_is_continued_and_nothing_acknowledged_is_lost(road, kills):
-    there = road(fleet(60)).playbook(first="sleep 0.3 & hostname")
+    # Few at a time: on a busy machine a wide run would be over before the kill reaches it.
+    there = road(fleet(60)).playbook(first="sleep 0.3 & hostname", schedule="concurrency: 8")
     for _ in range(kills):
-        kill_in_mid_iteration(there)
+        kill_in_mid_iteration(there, after=10)
     before = {row[:4] for row in there.rows()}
-    assert len(before) >= 20
+    assert len(before) >= 10 * kills
     there.run()
     assert before <= {row[:4] for row in there.rows()}
     assert len(there.rows()) == 120
