@@ -80,6 +80,7 @@ class Experiment:
         self._clock = services.clock
         self._tell = services.observers.handle
         self._made = 0
+        self._recorded = 0
 
     def run(self) -> IterationClosed | None:
         """Run to the end.
@@ -109,7 +110,7 @@ class Experiment:
             finally:
                 pipeline.close()
             pipeline.check()
-            self._tell(ExperimentEnded(setup.plan.experiment, self._made, why))
+            self._tell(ExperimentEnded(setup.plan.experiment, self._recorded, why))
             return pipeline.last_closed
         finally:
             store.close()
@@ -200,6 +201,7 @@ class Experiment:
         ends_at = self._ends_at(last)
         if should_continue(self._play.schedule, last.started_at, self._clock.now(), self._play.timezone):
             plan = self._due.plan(last.id, last.started_at, ends_at)
+            self._recorded += 1
             self._run(pipeline, plan, self._pass_of(last, done, ends_at))
             self._pace.resume(last.started_at, self._clock.now())
             return
@@ -255,6 +257,7 @@ class Experiment:
 
     def _open(self, store: ExperimentStore, record: IterationRecord, plan: Plan) -> None:
         pairs = sum(len(host.probes) + len(host.skips) for host in plan.hosts)
+        self._recorded += 1  # windows of a single shot in which nothing ran never come here
         store.open_iteration(
             replace(record, pairs=pairs),
             self._setup.provenance,

@@ -67,6 +67,7 @@ def test_it_ends_when_the_last_host_was_there_and_each_probe_ran_once(shot, cloc
     assert [at - began for at, _ in there.sweeps] == [0, 120, 240, 360, 480]
     # windows in which nothing ran are no iterations
     assert len({row.i for row in there.rows()}) == len(there.trace()) == len(there.of(IterationClosed)) == 3
+    assert there.of(ExperimentEnded)[-1].iterations == 3
     assert all(paid and not given_up for _, _, paid, given_up in debts(there).values())
 
 
