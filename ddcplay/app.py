@@ -115,7 +115,9 @@ def prepare(playbooks: Sequence[str], options: Options) -> Prepared:
     inventory = Inventory({}, {})
     for name in playbooks:
         try:
-            path = find_playbook(name, settings.project_root, Path.cwd())
+            path = find_playbook(
+                name, settings.project_root, Path.cwd(), project_first=options.directory is not None
+            )
             playbook = read_playbook(
                 path, extra_vars=options.extra_vars, render=_render, project_root=settings.project_root
             )

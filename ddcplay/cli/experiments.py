@@ -73,7 +73,7 @@ def _experiments_of(playbook: str, settings: Settings) -> Sequence[str]:
     from ddcplay.templating.environment import render_value  # noqa: PLC0415 - as above
 
     try:
-        path = find_playbook(playbook, settings.project_root, Path.cwd())
+        path = find_playbook(playbook, settings.project_root, Path.cwd(), project_first=True)
     except UsageError:
         return ()
     book = read_playbook(path, render=render_value, project_root=settings.project_root)

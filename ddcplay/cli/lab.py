@@ -66,9 +66,10 @@ def demo_command(
         return 0
     _show_outcome(outcome)
     _show_next_steps(project)
-    if stop.by_service_manager or not outcome.interrupted:
-        return 0
-    return 130
+    if outcome.interrupted:
+        return 0 if stop.by_service_manager else 130
+    collected = any(probe.ok for last in outcome.last.values() if last for probe in last.probes)
+    return 0 if collected else 1
 
 
 def lab_program() -> typer.Typer:

@@ -217,13 +217,14 @@ def _written(document: BaseModel, names: Mapping[str, str]) -> dict[str, Any]:
     return {names.get(key, key): getattr(document, key) for key in sorted(document.model_fields_set)}
 
 
-def find_playbook(name: str, project_root: Path, cwd: Path) -> Path:
+def find_playbook(name: str, project_root: Path, cwd: Path, *, project_first: bool = False) -> Path:
     """Find a playbook by path or by name.
 
     Args:
         name: a path, or a name under `playbooks/`; `.yml` or `.yaml` may be left out.
         project_root: looked in after `cwd`.
         cwd: where the user stands.
+        project_first: the user named the project (`-C DIR`), so it is looked in before `cwd`.
 
     Returns:
         The path as one would type it: relative below the current directory, else absolute.
@@ -231,7 +232,8 @@ def find_playbook(name: str, project_root: Path, cwd: Path) -> Path:
     Raises:
         UsageError: nothing found, with what was looked at and near names.
     """
-    folders = dict.fromkeys((cwd, cwd / "playbooks", project_root, project_root / "playbooks"))
+    order = (project_root, cwd) if project_first else (cwd, project_root)
+    folders = dict.fromkeys(folder for start in order for folder in (start, start / "playbooks"))
     candidates = list(
         dict.fromkeys(folder / (name + end) for folder in folders for end in ("", ".yml", ".yaml"))
     )

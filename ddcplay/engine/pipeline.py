@@ -192,13 +192,20 @@ class Pipeline:
             closing.remote_s,
             tuple(self._summary(tally) for tally in tallies),
             closing.state,
-            tuple(dict.fromkeys(host for each in self._tallies.values() for host in each.on_not_collected)),
+            self._on_not_collected(tallies),
         )
         self._tallies = {}
         self._observers.handle(self.last_closed)
 
+    def _on_not_collected(self, tallies: Sequence[ProbeTally]) -> tuple[str, ...]:
+        found = {host for each in self._tallies.values() for host in each.on_not_collected}
+        ordered = (host for tally in tallies for host in tally.unavailable if host in found)
+        return tuple(dict.fromkeys(ordered))
+
     def _summary(self, tally: ProbeTally) -> ProbeSummary:
         reasons = self._tallies.get(tally.probe, _Reasons())
+        ordered = (*tally.failed, *tally.unavailable, *tally.skipped)  # each in inventory order
+        place = {host: index for index, host in enumerate(ordered)}
         return ProbeSummary(
             probe=tally.probe,
             ok=len(tally.ok),
@@ -206,7 +213,10 @@ class Pipeline:
             unavailable=len(tally.unavailable),
             skipped=len(tally.skipped),
             elapsed_s=tally.elapsed_s,
-            reasons={reason: tuple(hosts) for reason, hosts in reasons.hosts.items()},
+            reasons={
+                reason: tuple(sorted(hosts, key=lambda host: place.get(host, len(place))))
+                for reason, hosts in reasons.hosts.items()
+            },
             hints=reasons.hints,
             on=reasons.on,
         )

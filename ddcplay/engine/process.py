@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -19,6 +20,7 @@ from ddcplay.engine.redacted import Redacted
 from ddcplay.engine.stop import StopRequest
 from ddcplay.engine.sweeping import Sweep
 from ddcplay.errors import DdcplayError
+from ddcplay.model.inventory import SecretRef
 from ddcplay.plugins import load, load_once
 from ddcplay.secrets.redact import Redactor
 from ddcplay.secrets.reference import SecretStore
@@ -51,6 +53,7 @@ def run_side_by_side(
         DdcplayError: what ended an experiment; the worst exit code of several wins.
     """
     redactor = Redactor()
+    secrets = SecretStore(redactor, root=settings.project_root)
     told = Observers([Redacted(observer, redactor) for observer in observers])
     last: dict[str, IterationClosed | None] = {setup.plan.experiment: None for setup in setups}
     errors: list[BaseException] = []
@@ -64,7 +67,7 @@ def run_side_by_side(
         except BaseException as error:  # noqa: BLE001 - raised again below, in the thread of the command
             errors.append(error)
 
-    with _services(settings, setups, told, stop, redactor, sweep) as services:
+    with _services(settings, setups, told, stop, (secrets, redactor), sweep) as services:
         threads = [
             threading.Thread(target=live, args=(setup, services), name=setup.plan.experiment, daemon=True)
             for setup in setups
@@ -79,18 +82,31 @@ def run_side_by_side(
     return last
 
 
+def _resolve_shared(secrets: SecretStore, setups: Sequence[ExperimentSetup]) -> None:
+    """Refuse to start when a password of several hosts cannot be looked up; one host's own is its trouble.
+
+    Raises:
+        SecretError: with the reference and the fix; nothing was contacted.
+    """
+    passwords = [host.target.password for setup in setups for host in setup.plan.hosts]
+    uses = Counter((each.scheme, each.value) for each in passwords if each is not None)
+    for (scheme, value), count in uses.items():
+        if count > 1 or len(passwords) == 1:
+            secrets.resolve(SecretRef(scheme, value))
+
+
 @contextmanager
 def _services(
     settings: Settings,
     setups: Sequence[ExperimentSetup],
     observers: Observers,
     stop: StopRequest,
-    redactor: Redactor,
+    secrecy: tuple[SecretStore, Redactor],
     sweep: Sweep | None,
 ) -> Iterator[Services]:
     """Make what all experiments of a process share, and take it down again."""
     clock = SystemClock()
-    secrets = SecretStore(redactor, root=settings.project_root)
+    secrets, redactor = secrecy
     workers = min(settings.workers, sum(setup.play.concurrency for setup in setups))
     transports = load_once("ddcplay.transports", lambda make: make(secrets.resolve, clock))
     probes = load_once(
@@ -99,6 +115,7 @@ def _services(
     executor = load("ddcplay.executors", settings.executor)(
         Means(transports, probes, clock, secrets.resolve, redactor.text), workers
     )
+    _resolve_shared(secrets, setups)
     ledger = CredentialLedger(settings.data_dir)
     gate = CredentialGate(
         ledger,

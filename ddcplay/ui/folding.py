@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+_TEXT_AND_NUMBER = re.compile(r"([^0-9]*)([0-9]{0,18})")
 _LAST_NUMBER = re.compile(r"([0-9]{1,9})[^0-9]*$")
 
 
@@ -51,6 +52,12 @@ def fold_hosts(names: Sequence[str], limit: int | None = None) -> str:
         return ",".join(map(str, runs))
     hidden = sum(run.count for run in runs[limit:])
     return ",".join(map(str, runs[:limit])) + f" … {hidden} more"
+
+
+def natural(name: str) -> tuple[tuple[str, int], ...]:
+    """Return a sort key by which `pc2` comes before `pc10`."""
+    pieces = _TEXT_AND_NUMBER.findall(name)
+    return tuple((text, int(number) if number else -1) for text, number in pieces)
 
 
 def _split(name: str) -> tuple[str, str, str]:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ddcplay.app import PingRow
+from ddcplay.ui.folding import natural
 from ddcplay.ui.safe_text import safe_text, safe_values
 from ddcplay.ui.tables import folded, table
 from ddcplay.ui.words import plural
@@ -45,7 +46,7 @@ def print_ping(console: Console, rows: Sequence[PingRow], *, login: bool, full: 
         full: one line per host instead of one per equal answer.
     """
     groups: dict[tuple[str, ...], list[PingRow]] = {}
-    for row in rows:
+    for row in sorted(rows, key=lambda each: natural(each.host)):
         # Numbers in a detail (ports, milliseconds) do not make it another answer.
         key = (str(row.answer.state), row.login, _NUMBER.sub("#", _detail(row, full=full)))
         groups.setdefault((*key, row.host) if full else key, []).append(row)

@@ -345,3 +345,15 @@ def test_what_is_written_is_readable_by_its_owner_only(road):
     there = road(fleet(2)).run()
     for path in [there.path / "data", *(there.path / "data").rglob("*")]:
         assert path.stat().st_mode & 0o077 == 0, path
+
+
+@pytest.mark.slow
+def test_a_password_that_cannot_be_looked_up_is_told_once_and_nobody_is_contacted(road):
+    there = road(fleet(5))
+    text = there.path.joinpath("lab.yml").read_text()
+    there.path.joinpath("lab.yml").write_text(text.replace("lab-Passw0rd", "env:DDCPLAY_TEST_NOT_SET"))
+    program = there.start()
+    out, err = program.communicate(timeout=60)
+    assert (program.returncode, out) == (1, "")
+    assert err.count("DDCPLAY_TEST_NOT_SET is not set") == 1
+    assert there.lab.stats()["connections"] == 0

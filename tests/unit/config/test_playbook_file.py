@@ -205,6 +205,8 @@ def test_a_playbook_is_found_by_name_beside_the_user_then_in_the_project(tmp_pat
     assert find_playbook("playbooks/labs.yml", tmp_path, here) == tmp_path / "playbooks" / "labs.yml"
     (here / "labs.yaml").touch()
     assert find_playbook("labs", tmp_path, here) == here / "labs.yaml"
+    named = find_playbook("labs", tmp_path, here, project_first=True)
+    assert named == tmp_path / "playbooks" / "labs.yml"
 
 
 @pytest.mark.parametrize("name", ["lab", "LABS.yml", "lasb.yml"])
