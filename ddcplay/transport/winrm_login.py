@@ -29,6 +29,8 @@ from ddcplay.transport.winrm_faults import (
 from ddcplay.transport.winrm_http import WireAdapter
 from ddcplay.transport.winrm_ntlm import NtlmAuth
 from ddcplay.transport.winrm_wire import Wire
+from ddcplay.transport.wsman import Request
+from ddcplay.transport.wsman_read import read_envelope
 from ddcplay.units import Deadline
 
 _SOAP_TYPE = "application/soap+xml;charset=UTF-8"
@@ -212,6 +214,9 @@ class Login(pywinrm.Transport):
                 "a proxy or firewall between here and the target closes connections: go around it",
                 retryable=True,
             )
+        if response.status_code == 500 and "application/soap+xml" in response.headers.get("Content-Type", ""):
+            # The password was taken, the right to use WinRM is missing: some versions say so this early.
+            read_envelope(response.content, Request("logon", "", b""))
         if response.status_code >= 300:
             raise status_fault(response.status_code, "logon", response.headers.get("WWW-Authenticate", ""))
         # From here on the TCP connection is what is authenticated: requests carry no Authorization, and a new

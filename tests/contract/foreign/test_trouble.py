@@ -68,6 +68,13 @@ def test_ntlm_switched_off_is_auth_with_what_is_offered(pc) -> None:
     assert "NTLM" in caught.value.message + str(caught.value.hint)
 
 
+def test_an_account_without_the_right_to_use_winrm_is_auth_and_says_so(pc) -> None:
+    with pytest.raises(FaultError) as caught:
+        pc(allowed=False, language="de-DE").connect()
+    assert caught.value.reason == "auth"
+    assert "Remote Management Users" in caught.value.hint
+
+
 def test_basic_alone_is_not_tried_without_being_written(pc) -> None:
     there = pc(offers=('Basic realm="WSMAN"',))
     with pytest.raises(FaultError) as caught:

@@ -19,6 +19,7 @@ class Dialect:
         ntlm: an NTLM token under Negotiate is welcome.
         allow_unencrypted: Basic and unsealed bodies over plain HTTP are taken.
         tab: sealed parts begin their headers with a TAB.
+        allowed: the account may use WinRM; else the logon is answered by fault 5.
         receive: how output is cut into answers, see `receive.py`.
         exit_code: `unsigned`, `negative` or `missing`.
         silent_polls: so many Receives of a command run into OperationTimeout first.
@@ -46,6 +47,7 @@ class Dialect:
     ntlm: bool = True
     allow_unencrypted: bool = False
     tab: bool = True
+    allowed: bool = True
     receive: str = "recorded"
     exit_code: str = "unsigned"
     silent_polls: int = 0

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import spnego
 from room import Room
+from shapes import fault
 
 _SEALED = re.compile(rb'protocol="(application/HTTP-[A-Za-z]+-session-encrypted)"')
 _SOAP = "application/soap+xml;charset=UTF-8"
@@ -188,6 +189,8 @@ class Door(socketserver.BaseRequestHandler):
         self.known = True
         with self.room.lock:
             self.room.journal.logons += 1
+        if not self.dialect.allowed:
+            return Told(500, fault(5, "uuid:0", self.dialect.language, wmi=False).encode(), _SOAP)
         return None if asked.body else Told(200, headers=reply)
 
     def _sealed(self, asked: Asked, kind: str) -> Told | None:
