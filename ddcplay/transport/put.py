@@ -30,6 +30,8 @@ Run = Callable[[Command, Deadline], ProbeOutput]
 """Runs one remote command, as `Connection.run` does."""
 
 _TAR = r"%SystemRoot%\System32\tar.exe"
+_HASH = r'"%SystemRoot%\System32\certutil.exe" -hashfile'
+# By full paths: cmd.exe looks into the current directory first, where others may be able to put a file.
 _TAR_MARK = "ddcplay-tar"
 _POWERSHELL = (
     'powershell.exe -NoProfile -NonInteractive -Command "'
@@ -42,7 +44,8 @@ _HEX = re.compile(r"[0-9a-fA-F]{64}")
 _PROFILE = ("%TEMP%", "%TMP%", "%LOCALAPPDATA%", "%APPDATA%", "%USERPROFILE%")
 """Below these only the account, SYSTEM and administrators may write anyway."""
 _PRIVATE = (
-    'icacls "{home}" /inheritance:r /grant:r "%USERDOMAIN%\\%USERNAME%:(OI)(CI)F" '
+    '"%SystemRoot%\\System32\\icacls.exe" "{home}" /inheritance:r /grant:r'
+    ' "%USERDOMAIN%\\%USERNAME%:(OI)(CI)F" '
     '"*S-1-5-18:(OI)(CI)F" "*S-1-5-32-544:(OI)(CI)F" >nul'
 )
 _MAX_OUTPUT_BYTES = 64 * 1024
@@ -98,7 +101,7 @@ class FileTransfer:
         line = (
             f'cd /d "{file.remote_dir}" && ({made} & cd "{file.home}" && cd'
             f' && (if exist "{_TAR}" echo {_TAR_MARK}) & (if exist "{file.remote_name}"'
-            f' certutil -hashfile "{file.remote_name}" SHA256))'
+            f' {_HASH} "{file.remote_name}" SHA256))'
         )
         output = self._run(replace(shell, line=line), deadline)
         lines = [row.strip() for row in _text(output.stdout, shell).splitlines()]
@@ -174,7 +177,7 @@ def digest_in(stdout: bytes) -> str:
 
 def _ways(file: ProbeFile, found: _Found, content: bytes) -> Iterator[tuple[str, str, bytes]]:
     """Tell the ways through standard input, best first: name, command line, what is fed."""
-    check = f'certutil -hashfile "{_part(file)}" SHA256'
+    check = f'{_HASH} "{_part(file)}" SHA256'
     start = f'cd /d "{found.directory}" &&'
     if found.has_tar:
         yield "winrm, tar", f'{start} "{_TAR}" -xmf - && {check}', _as_tar(_part(file), content)
