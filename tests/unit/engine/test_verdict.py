@@ -106,3 +106,22 @@ def test_unreadable_expression_is_refused_with_the_forms_that_can_be_read(text: 
 
     assert message in str(caught.value)
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("last", "interrupted", "sigterm", "code"),
+    [
+        (None, False, False, 4),
+        (ALL_OK, False, False, 4),
+        (ONE_FAILED, False, False, 3),
+        (ALL_OK, True, False, 130),
+        (ALL_OK, False, True, 0),
+    ],
+)
+def test_a_single_shot_that_gave_up_ends_with_4_unless_something_is_worse(
+    last: IterationClosed | None,
+    interrupted: bool,
+    sigterm: bool,
+    code: int,
+) -> None:
+    assert verdict({"shot": last}, interrupted, sigterm, FailOn(), gave_up=True) == code
