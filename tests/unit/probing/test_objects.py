@@ -114,6 +114,11 @@ def test_every_json_gives_rows_that_can_be_stored(value) -> None:
     orjson.dumps(rows(json.dumps(value).encode()))
 
 
+def test_half_a_character_is_replaced_where_it_could_not_be_stored() -> None:
+    found = rows(rb'["a\ud800b", {"\udfff": "\ud83d\ude00"}]')
+    assert found == ["a?b", {"?": "\U0001f600"}]
+
+
 @given(st.binary(max_size=200))
 def test_whatever_comes_only_a_value_error_leaves(text: bytes) -> None:
     try:
