@@ -245,22 +245,3 @@ def test_scalars_follow_the_core_schema_of_yaml_1_2(text: str, value: object) ->
     found = parse_yaml(text, "x.yml").data
     assert found == value
     assert type(found) is type(value)
-
-
-def test_a_play_of_fifty_probes_is_read_quickly(tmp_path: Path) -> None:
-    probes = "".join(
-        f"    - name: p{number}\n      command: systeminfo /fo csv {number}\n      timeout: 30s\n"
-        f"      tags: [a, b]\n      env: {{A: b, C: d}}\n      when: \"drive == 'C:'\"\n"
-        for number in range(50)
-    )
-    path = tmp_path / "p.yml"
-    path.write_text(f"- name: x\n  hosts: a\n  probes:\n{probes}", encoding="utf-8")
-    read_playbook(path, render=None)
-    best = min(_seconds_to_read(path) for _ in range(3))
-    assert best < 0.15
-
-
-def _seconds_to_read(path: Path) -> float:
-    started = time.perf_counter()
-    read_playbook(path, render=None)
-    return time.perf_counter() - started
