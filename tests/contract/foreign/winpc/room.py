@@ -82,7 +82,6 @@ class Journal:
     logons: int = 0
     connections: int = 0
     credentials: int = 0
-    hosts: list[str] = field(default_factory=list)
 
     def complain(self, what: str) -> None:
         self.complaints.append(what)
@@ -133,8 +132,7 @@ class Room:
             self.journal.operations.append(name)
         if self.dialect.delay_s:
             time.sleep(self.dialect.delay_s)
-        unknown = self._not_understood(root)
-        if unknown:
+        if unknown := self._not_understood(root):
             return 500, self._written(not_understood(unknown, related)), ""
         if trouble.partition(":")[0] in ("fault", "wmi_fault"):
             wmi = trouble.startswith("wmi")
@@ -170,8 +168,7 @@ class Room:
             complain(f"an envelope of {len(body)} bytes")
         header = root.find(f"{{{NS['s']}}}Header")
         names = [str(block.tag) for block in header]
-        complain_twice = [name for name, count in Counter(names).items() if count > 1]
-        if complain_twice or not set(names) <= _KNOWN:
+        if len(set(names)) < len(names) or not set(names) <= _KNOWN:
             complain(f"header blocks: {names}")
         texts = {etree.QName(block).localname: (block.text or "") for block in header}
         for needed in (
