@@ -44,6 +44,7 @@ class LabHost:
         off_mode: what a PC that is off looks like: `silent` (best effort, Linux) or `refused`.
         faults: planted from the start.
         quotas: of WinRM.
+        backend: what runs its commands: our small cmd.exe, or real Win32 processes under Wine.
         has_tar: tar.exe is part of the system (Windows 10 1803 and later).
     """
 
@@ -60,6 +61,7 @@ class LabHost:
     off_mode: OffMode = "silent"
     faults: tuple[Fault, ...] = ()
     quotas: Quotas = Quotas()
+    backend: Literal["scripted", "wine"] = "scripted"
     has_tar: bool = True
 
 
@@ -74,6 +76,7 @@ class LabConfig:
             address, one port for all (Linux).
         starts_at: Unix time at which the lab's clock starts; None for the real time.
         speed: lab seconds per real second.
+        wine_prefix: directory of the Wine hosts' drive C:, made when missing.
     """
 
     hosts: tuple[LabHost, ...]
@@ -81,11 +84,14 @@ class LabConfig:
     addressing: Literal["ports", "addresses"] = "ports"
     starts_at: float | None = None
     speed: float = 1.0
+    wine_prefix: str | None = None
 
     def __post_init__(self) -> None:
         names = [host.name for host in self.hosts]
         if not names or len(set(names)) != len(names):
             raise ValueError("a lab needs at least one host, and every name once")
+        if self.wine_prefix is None and any(host.backend == "wine" for host in self.hosts):
+            raise ValueError("hosts of backend `wine` need `wine_prefix`")
 
 
 def school(  # noqa: PLR0913 - a convenience constructor; every argument has its default

@@ -23,7 +23,7 @@ async def enumerate_(host: SimulatedHost, request: soap.Request, caller: Caller)
     if request.resource_uri == soap.RSP:
         items = [host.describe_shell(shell, full=True) for shell in host.shells.owned_by(caller.user)]
     else:
-        items = _items(host, request)
+        items = _items(host, request, await _processes(host))
     optimised = request.body.find(_W + "OptimizeEnumeration") is not None
     count = _count(request.body.findtext(_W + "MaxElements"))
     page = _page(items, count) if optimised else 0
@@ -89,7 +89,13 @@ def _page(items: list[str], count: int) -> int:
     return min(count, len(items))
 
 
-def _items(host: SimulatedHost, request: soap.Request) -> list[str]:
+async def _processes(host: SimulatedHost) -> list[wmi.Row]:
+    """Return what remote shells started; on a Wine host that is its real process table."""
+    started = host.processes.rows()
+    return started if host.wine is None else [*started, *await host.wine.processes(host.wine_commands)]
+
+
+def _items(host: SimulatedHost, request: soap.Request, started: list[wmi.Row]) -> list[str]:
     if not request.resource_uri.startswith(soap.WMI):
         raise RefusedError(refusals.RESOURCE_NOT_FOUND)
     namespace, _, name = request.resource_uri.removeprefix(soap.WMI).rpartition("/")
@@ -104,7 +110,7 @@ def _items(host: SimulatedHost, request: soap.Request) -> list[str]:
             raise RefusedError(_filter_refusal("The specified class does not exist in the given namespace. "))
         true_name, rows = found
         if true_name == "Win32_Process":
-            rows = [*rows, *host.processes.rows()]
+            rows = [*(rows if host.wine is None else ()), *started]
         chosen = [row for row in rows if query.matches(row)]
         if query.columns is None:
             return [_instance(namespace, true_name, row) for row in chosen]

@@ -12,8 +12,12 @@ from ddcplay.lab import disk, soap
 from ddcplay.lab.blueprint import LabHost
 from ddcplay.lab.faults import PlantedFaults
 from ddcplay.lab.machine import Machine
-from ddcplay.lab.processes import ProcessTable
+from ddcplay.lab.processes import FIRST_PID, ProcessTable
 from ddcplay.lab.shells import Shell, ShellTable
+from ddcplay.lab.wine import Wine
+
+_BEYOND_WINE = 4_000_000
+"""Ids of shells on Wine hosts: what runs below them has Wine's own ids."""
 
 
 @dataclass(slots=True)
@@ -74,9 +78,12 @@ class SimulatedHost:
         blueprint: how it was described.
         machine: what it is.
         now: the lab's clock, Unix seconds.
+        wine: where its commands run, None for a scripted PC.
     """
 
-    def __init__(self, blueprint: LabHost, machine: Machine, now: Callable[[], float]) -> None:
+    def __init__(
+        self, blueprint: LabHost, machine: Machine, now: Callable[[], float], wine: Wine | None = None
+    ) -> None:
         self.blueprint = blueprint
         self.machine = machine
         self.now = now
@@ -84,7 +91,9 @@ class SimulatedHost:
         self.faults = PlantedFaults(blueprint.faults)
         self.counters = Counters()
         self.shells = ShellTable()
-        self.processes = ProcessTable()
+        self.wine = wine
+        self.wine_commands: dict[int, int] = {}
+        self.processes = ProcessTable(FIRST_PID if wine is None else _BEYOND_WINE)
         self.files: dict[str, bytes] = {disk.TAR: b"MZ"} if blueprint.has_tar else {}
         self.busy: set[str] = set()
         self.enumerations: dict[str, Enumeration] = {}

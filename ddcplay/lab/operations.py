@@ -18,6 +18,7 @@ from ddcplay.lab.host import Caller, SimulatedHost
 from ddcplay.lab.program import Console, Program, Sleep, Write, base_environment, codec_of
 from ddcplay.lab.refusals import RefusedError
 from ddcplay.lab.shells import CTRL_C_EXIT, Command, Shell
+from ddcplay.lab.wine import Start, Wine, WineCommand
 
 _RSP = f"{{{soap.RSP}}}"
 _STATE = f"{soap.RSP}/CommandState"
@@ -82,13 +83,21 @@ async def _create(host: SimulatedHost, request: soap.Request, caller: Caller) ->
         busy=host.busy,
     )
     console.env = base_environment(host.machine, host.owner_name)
-    for variable in request.body.iterfind(f"{_RSP}Environment/{_RSP}Variable"):
-        console.env[variable.get("Name", "")] = variable.text or ""
-    console.cwd = (request.body.findtext(_RSP + "WorkingDirectory") or console.env["USERPROFILE"]).strip()
+    variables = request.body.iterfind(f"{_RSP}Environment/{_RSP}Variable")
+    given = {variable.get("Name", ""): variable.text or "" for variable in variables}
+    directory = (request.body.findtext(_RSP + "WorkingDirectory") or "").strip()
+    console.env |= given
+    console.cwd = directory or console.env["USERPROFILE"]
     now = asyncio.get_running_loop().time()
+    given = {
+        each.get("Name", ""): each.text or ""
+        for each in request.body.iterfind(f"{_RSP}Environment/{_RSP}Variable")
+    }
+    directory = (request.body.findtext(_RSP + "WorkingDirectory") or "").strip()
     pid = host.processes.start(_SERVICE_PID, _SHELL_LINE, host.now())
     shell = Shell(soap.new_id(), caller.user, console, idle_s, caller.address, now, pid, touched=now)
-    shell.cwd_missing = not _directory_exists(host, console.cwd)
+    shell.given = (given, directory)
+    shell.cwd_missing = host.wine is None and not _directory_exists(host, console.cwd)
     host.shells.by_id[shell.shell_id] = shell
     host.counters.shells_created += 1
     body = (
@@ -151,13 +160,24 @@ async def _command(host: SimulatedHost, request: soap.Request, caller: Caller) -
         console = dataclasses.replace(shell.console, env=dict(shell.console.env))
         direct = request.options.get("WINRS_SKIP_CMD_SHELL", "").lower() == "true"
         host.counters.commands.append(line)
-        program = _program(host, console, line, direct=direct)
-        ended = _begun(host, shell, line, direct=direct)
-        shell.commands[command_id] = Command(command_id, program, ended)
+        if host.wine is not None:
+            shell.commands[command_id] = _on_wine(host.wine, host, shell, command_id, line)
+        else:
+            program = _program(host, console, line, direct=direct)
+            ended = _begun(host, shell, line, direct=direct)
+            shell.commands[command_id] = Command(command_id, program, ended)
         shell.started += 1
         answered = f"<rsp:CommandId>{soap.text(command_id)}</rsp:CommandId>"
         body = f"<rsp:CommandResponse>{answered}</rsp:CommandResponse>"
         return soap.envelope("s a x w rsp p", f"{soap.RSP}/CommandResponse", request.message_id, body)
+
+
+def _on_wine(wine: Wine, host: SimulatedHost, shell: Shell, command_id: str, line: str) -> Command:
+    def started(pid: int) -> None:
+        host.wine_commands[pid] = shell.pid
+
+    given, directory = shell.given
+    return WineCommand(command_id, Start(wine, line, shell.console.codepage, given, directory, started))
 
 
 def _begun(host: SimulatedHost, shell: Shell, line: str, *, direct: bool) -> Callable[[], None]:

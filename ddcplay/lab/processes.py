@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ddcplay.lab.wmi import Row, moment
 
-_FIRST_PID = 6004
+FIRST_PID = 6004
 _NAME = re.compile(r'\s*(?:"([^"]*)"|(\S+))')
 
 
@@ -39,11 +39,15 @@ class Started:
 
 
 class ProcessTable:
-    """What remote shells started on one PC and what of it is left."""
+    """What remote shells started on one PC and what of it is left.
 
-    def __init__(self) -> None:
+    Args:
+        first_pid: where ids begin.
+    """
+
+    def __init__(self, first_pid: int = FIRST_PID) -> None:
         self._by_pid: dict[int, Started] = {}
-        self._next = _FIRST_PID
+        self._next = first_pid
 
     def start(self, parent: int, line: str, created: float, **how: bool) -> int:
         """Add a process and return its id."""

@@ -24,6 +24,7 @@ from ddcplay.lab.listener import Listener
 from ddcplay.lab.login import UserFile
 from ddcplay.lab.machine import Machine
 from ddcplay.lab.service import WinRmService
+from ddcplay.lab.wine import Wine
 
 _TICK_S = 0.5
 
@@ -46,6 +47,7 @@ class LabServer:
         self._timetabled: set[str] = set()
         self._ticker: asyncio.Task[None] | None = None
         self.certificates: Certificates | None = None
+        self._wine = None if config.wine_prefix is None else Wine(Path(config.wine_prefix))
 
     def now(self) -> float:
         """Return the lab's time, Unix seconds."""
@@ -61,6 +63,8 @@ class LabServer:
         Raises:
             DdcplayError: addresses or certificates cannot be had.
         """
+        if self._wine is not None:
+            self._wine.prepare()
         addresses = self._addresses()
         tls, der = self._tls({address for address, _ in addresses})
         for blueprint, address in zip(self._config.hosts, addresses, strict=True):
@@ -161,7 +165,9 @@ class LabServer:
     ) -> None:
         room = blueprint.groups[-1] if blueprint.groups else ""
         machine = Machine(self._config.seed, blueprint.name, room, blueprint.domain)
-        host = SimulatedHost(blueprint, machine, self.now)
+        host = SimulatedHost(
+            blueprint, machine, self.now, self._wine if blueprint.backend == "wine" else None
+        )
         service = WinRmService(host, self._users, der)
         connections: set[HttpConnection] = set()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from ddcplay.lab.program import Console, Program, Read, Sleep, StreamName, Write
@@ -87,22 +87,27 @@ class Command:
         return taken
 
     async def _drive(self, program: Program) -> None:
-        answer: bytes | None = None
         code = _TERMINATED_EXIT
         try:
-            while True:
-                step = program.send(answer)
-                if isinstance(step, Write):
-                    answer = None
-                    await self._print(step)
-                else:
-                    answer = await self._perform(step)
-        except StopIteration as end:
-            code = int(end.value)
+            code = await self._run(program)
         finally:
+            program.close()  # a program that is ended lets go of what it held
             if self.exit_code is None:
                 self._ended(code)
             self._changed.set()
+
+    async def _run(self, program: Program) -> int:
+        answer: bytes | None = None
+        while True:
+            try:
+                step = program.send(answer)
+            except StopIteration as end:
+                return int(end.value)
+            if isinstance(step, Write):
+                answer = None
+                await self._print(step)
+            else:
+                answer = await self._perform(step)
 
     def _ended(self, exit_code: int) -> None:
         self.exit_code = exit_code
@@ -122,6 +127,9 @@ class Command:
         if isinstance(step, Sleep):
             await asyncio.sleep(step.seconds)
             return None
+        return await self._next_input()
+
+    async def _next_input(self) -> bytes | None:
         while not self._input:
             self._changed.clear()
             await self._changed.wait()
@@ -140,6 +148,7 @@ class Shell:
         client_ip: as shown in the shell's properties.
         created: loop time of Create.
         pid: id of its process.
+        given: environment and working directory as the client wrote them.
     """
 
     shell_id: str
@@ -149,6 +158,7 @@ class Shell:
     client_ip: str
     created: float
     pid: int = 0
+    given: tuple[Mapping[str, str], str] = field(default=({}, ""))
     cwd_missing: bool = False
     touched: float = 0.0
     pending: int = 0

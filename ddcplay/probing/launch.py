@@ -98,8 +98,8 @@ def escaped(text: str) -> str:
     Args:
         text: one line; it stands behind a command's name.
     """
-    if "%" not in text and text.count('"') % 2 == 0:
-        return _quotes_kept(text)
+    if "%" not in text and _safe_as_it_is(text):
+        return text
     result: list[str] = []
     behind_percent = False
     for char in text:
@@ -110,17 +110,13 @@ def escaped(text: str) -> str:
     return "".join(result)
 
 
-def _quotes_kept(text: str) -> str:
-    """The readable form: quotes quote for cmd.exe too, only what stands outside them needs a caret."""
-    result: list[str] = []
-    quoted = False
-    for char in text:
-        if char == '"':
-            quoted = not quoted
-        elif char in _SPECIAL and not quoted:
-            result.append("^")
-        result.append(char)
-    return "".join(result)
+def _safe_as_it_is(text: str) -> bool:
+    """Say whether cmd.exe finds nothing special outside the quotes; then the line stays readable.
+
+    Anything else is escaped as a whole, quotes too: mixing both would depend on how a reader pairs quotes.
+    """
+    parts = text.split('"')
+    return len(parts) % 2 == 1 and not any(_SPECIAL & set(outside) for outside in parts[::2])
 
 
 def _started(rest: str, priority: str) -> str:
