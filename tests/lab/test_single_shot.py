@@ -203,3 +203,20 @@ def test_a_host_that_appears_while_another_is_visited_is_visited_in_the_same_win
     program.communicate(timeout=60)
     assert program.returncode == 0
     assert len(there.query("select id from iteration")) == 1
+
+
+def test_a_pc_that_boots_while_others_are_visited_is_in_the_iteration_all_the_same(shot):
+    there = shot(*fleet(2, 2))
+    text = (there.path / "shot.yml").read_text().replace("single_shot: {retry_every: 1s}", "every: 1h")
+    (there.path / "shot.yml").write_text(text.replace("sleep 0.2", "sleep 3"))
+    program = there.start("--once")
+    wait_for(there.ran_on)
+    there.lab.set_power("pc02", True)
+    program.communicate(timeout=60)
+    rows = there.query("select host, outcome, count(*) from attempt group by host, outcome")
+    assert sorted(rows) == [
+        ("pc00", "ok", 2),
+        ("pc01", "ok", 2),
+        ("pc02", "ok", 2),
+        ("pc03", "unavailable", 2),
+    ]
