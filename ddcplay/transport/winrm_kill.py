@@ -109,9 +109,11 @@ class Aftermath:
         if host is not None:
             roots = [process for process in processes if process.parent == host]
         else:
-            roots = [process for process in processes if self._line and self._line in process.line]
-            if not roots:
-                return  # nobody knows which processes are ours
+            # The whole of it, and only one: a guess could end somebody else's program.
+            whole = f'/C "{self._line}"'
+            roots = [process for process in processes if process.line.endswith(whole)]
+            if len(roots) != 1:
+                return
         self._members = below({root.pid: root.created for root in roots}, processes)
 
     def settle(self, end: Deadline, kill: Callable[[str, Deadline], None] | None) -> bool | None:
