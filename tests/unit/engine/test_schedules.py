@@ -133,7 +133,8 @@ def test_whatever_the_clock_does_iterations_neither_come_thick_nor_stay_away(req
     jumps = sum(1 for each in leaps.values() if abs(each) > 0.5)
     # A leap may start one iteration early; nothing else may.
     assert sum(gap < interval * 0.9 for gap in gaps) <= jumps
-    assert max(gaps) <= 2 * interval + 61
+    # On a grid each leap may move the next slot by up to an interval; never by what the clock leapt.
+    assert max(gaps) <= (2 + jumps) * (interval + 61)
 
 
 # -- cron ----------------------------------------------------------------------------------------------------
