@@ -40,6 +40,7 @@ class Channel:
         self._answered = False
         self.round_trips = 0
         self.rebuilt = 0
+        self.repeated = 0
         self.lost = ""
 
     def log_on(self, deadline: Deadline) -> None:
@@ -85,6 +86,7 @@ class Channel:
                 self.drop()
                 if not left or not repeatable or cut.answer_begun or self._wire.aborted:
                     raise
+                self.repeated += 1
             except MuteError as mute:
                 self.give_up(mute.message)
                 raise

@@ -87,6 +87,7 @@ class CommandRun:
         self._pause_s = 0.0
         self._look_at = 0.0
         self._failed_looks = 0
+        self._gap = False
 
     def run(self) -> ProbeOutput:
         """Run to the end, to the deadline or to trouble; never raises for trouble of the host."""
@@ -217,12 +218,16 @@ class CommandRun:
     def _receive(self) -> Received | None:
         operation_s, latest = self._times()
         request = self._shells.envelopes.receive(self._shell_id, self._command_id, operation_s)
+        repeated = self._channel.repeated
         try:
             return read_received(self._channel.ask(request, latest, repeatable=True), self._command_id)
         except WsmanFaultError as fault:
             if fault.is_code(OPERATION_TIMEOUT):
                 return None  # nothing to say yet: the poll ended, not the command
             raise
+        finally:
+            # A target that had answered the lost request does not say the same again.
+            self._gap = self._gap or self._channel.repeated > repeated
 
     def _keep(self, received: Received) -> None:
         limit = self._command.max_output_bytes
@@ -325,7 +330,8 @@ class CommandRun:
         return True
 
     def _output(self, fault: FaultError | None, round_trips: int) -> ProbeOutput:
-        reason = detail = hint = None
+        reason = None
+        detail, hint = (_GAP, "") if self._gap else ("", "")
         if fault is not None:
             reason, detail, hint = _reason_of(fault, self._deadline), fault.message, fault.hint
         return ProbeOutput(
@@ -333,13 +339,16 @@ class CommandRun:
             stdout=bytes(self._stdout),
             stderr=bytes(self._stderr),
             reason=reason,
-            detail=detail or "",
-            hint=hint or "",
+            detail=detail,
+            hint=hint,
             connection_lost=bool(self._channel.lost),
             accepted=self._accepted,
             kill_verified=self._kill_verified,
             round_trips=round_trips,
         )
+
+
+_GAP = "the connection was lost while output was read: a piece of it may be missing"
 
 
 def _not_of_the_probe(fault: FaultError, deadline: Deadline) -> FaultError:

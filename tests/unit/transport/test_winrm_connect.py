@@ -320,10 +320,13 @@ def test_a_refusal_that_stays_is_a_transport_fault(standin, connected, budget, s
     assert output.reason is Reason.TRANSPORT
 
 
-def test_a_receive_that_was_cut_before_its_answer_is_asked_again(standin, connected, budget, say) -> None:
+def test_a_receive_that_was_cut_before_its_answer_is_asked_again_and_said_so(
+    standin, connected, budget, say
+) -> None:
     server = standin(script={"Receive": [say.cut(), say.output(b"x", done=0)]})
     output = connected(server).run(Command("a"), budget(5))
     assert (output.reason, output.stdout) == (None, b"x")
+    assert "may be missing" in output.detail
 
 
 def test_a_receive_cut_inside_its_answer_is_not_asked_again(standin, connected, budget, say) -> None:
