@@ -69,11 +69,12 @@ def send_over_smb(
         import smbclient  # noqa: PLC0415 - heavy, and needed by visits that send files only
 
         part, final = (f"{folder}\\{name}" for name in names)
-        with smbclient.open_file(part, mode="wb", buffering=0, **options) as target:
+        with _opened(smbclient.open_file(part, mode="wb", buffering=0, **options)) as target:
             for at in range(0, len(content), _CHUNK_BYTES):
                 _write_all(target, content[at : at + _CHUNK_BYTES])
         digest = hashlib.sha256()
-        with smbclient.open_file(part, mode="rb", buffering=0, share_access="r", **options) as source:
+        reading = smbclient.open_file(part, mode="rb", buffering=0, share_access="r", **options)
+        with _opened(reading) as source:
             while chunk := source.read(_CHUNK_BYTES):
                 digest.update(chunk)
         if digest.digest() != hashlib.sha256(content).digest():
@@ -81,6 +82,19 @@ def send_over_smb(
                 "transport", "SMB: the file arrived changed", "look at the target's virus scanner"
             )
         smbclient.replace(part, final, **options)
+
+
+@contextlib.contextmanager
+def _opened(file: Any) -> Iterator[Any]:
+    """Close a remote file; when that fails, with the connection, leave nothing that tries it again later."""
+    try:
+        yield file
+    finally:
+        try:
+            file.close()
+        except BaseException:
+            file.fd._connected = False  # noqa: SLF001 - else its __del__ talks to a dead connection, in any thread
+            raise
 
 
 def _write_all(target: Any, piece: bytes) -> None:

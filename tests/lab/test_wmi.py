@@ -78,7 +78,10 @@ def test_pages_follow_the_context_until_the_end(lab: RunningLab, ask: Callable[.
         root = ask("Pull", f"{body}<q:MaxElements>7</q:MaxElements></q:Pull>")
         found += root.findall(f".//{{{W}}}XmlFragment")
         rounds += 1
-    assert len(found) == len(lab.machine("clear").processes(lab.now()))
+    # Commands of other tests may run on this host at the same time.
+    assert len(found) >= len(lab.machine("clear").processes(lab.now()))
+    ids = [item.findtext("ProcessId") for item in found]
+    assert len(set(ids)) == len(ids)
     assert rounds >= 2
     assert root.find(f".//{{{N}}}EndOfSequence") is not None
 

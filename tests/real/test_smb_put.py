@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import socket
-import subprocess
 import threading
 import time
-from pathlib import Path
 from typing import Self
 
 import pytest
@@ -18,97 +15,12 @@ from ddcplay.errors import FaultError
 from ddcplay.transport.smb import SmbAccess, send_over_smb
 from ddcplay.units import Deadline, SystemClock
 
-SMBD = shutil.which("smbd") or "/usr/sbin/smbd"
-USER, PASSWORD = "root", "Pr0be-Files!"
-CONF = """\
-[global]
-workgroup = LAB
-server role = standalone server
-interfaces = 127.0.0.1/32
-bind interfaces only = yes
-disable netbios = yes
-smb ports = {port}
-passdb backend = tdbsam:{base}/passdb.tdb
-private dir = {base}/private
-lock directory = {base}/lock
-state directory = {base}/state
-cache directory = {base}/cache
-pid directory = {base}/run
-ncalrpc dir = {base}/ncalrpc
-log file = {base}/smbd.log
-load printers = no
-printcap name = /dev/null
-{more}
-[C$]
-path = {base}/disk
-read only = {read_only}
-"""
-
-
-def missing() -> str:
-    if not Path(SMBD).exists() or shutil.which("smbpasswd") is None:
-        return "Samba is not installed (apt-get install samba)"
-    return "" if os.name == "posix" and os.geteuid() == 0 else "smbd with accounts of its own needs root"
-
-
-REASON = missing()
-if REASON and os.environ.get("CI"):
-    pytest.fail(f"the CI machine must have it: {REASON}", pytrace=False)
-pytestmark = [pytest.mark.real, pytest.mark.skipif(bool(REASON), reason=REASON or "there is Samba")]
-
-
-class Share:
-    """A running Samba with one share, `C$`."""
-
-    def __init__(self, base: Path, *, read_only: bool = False, more: str = "") -> None:
-        self.disk = base / "disk" / "Users" / "lab" / "ddcplay-0123456789ab"
-        self.disk.mkdir(parents=True)
-        for name in ("private", "lock", "state", "cache", "run", "ncalrpc"):
-            (base / name).mkdir()
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
-        conf = base / "smb.conf"
-        words = {"port": self.port, "base": base, "read_only": "yes" if read_only else "no", "more": more}
-        conf.write_text(CONF.format(**words))
-        subprocess.run(
-            ["smbpasswd", "-c", str(conf), "-s", "-a", USER],
-            input=f"{PASSWORD}\n{PASSWORD}\n",
-            text=True,
-            check=True,
-            capture_output=True,
-        )
-        self._server = subprocess.Popen(
-            [SMBD, "-F", "--no-process-group", "-s", str(conf), "-p", str(self.port)],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        self._wait()
-
-    def _wait(self) -> None:
-        until = time.monotonic() + 20
-        while time.monotonic() < until:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 0.2).close()
-            except OSError:
-                time.sleep(0.05)
-            else:
-                return
-        raise AssertionError("smbd did not come up")
-
-    def access(self, password: str = PASSWORD) -> SmbAccess:
-        return SmbAccess("127.0.0.1", USER, password, "ntlm", self.port)
-
-    def stop(self) -> None:
-        os.killpg(self._server.pid, 15)
-        self._server.wait(10)
+pytestmark = pytest.mark.real
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    running = Share(tmp_path_factory.mktemp("smb"))
-    yield running
-    running.stop()
+def server(tmp_path_factory, start_samba):
+    return start_samba(tmp_path_factory.mktemp("smb"))
 
 
 @pytest.fixture
@@ -178,8 +90,8 @@ def test_a_directory_that_is_not_there_and_a_share_that_is_not_offered_are_fault
         send_over_smb(share.access(), r"D:\Users", NAMES, b"MZ", deadline())
 
 
-def test_a_read_only_share_is_a_fault_and_leaves_nothing(tmp_path):
-    share = Share(tmp_path, read_only=True)
+def test_a_read_only_share_is_a_fault_and_leaves_nothing(tmp_path, start_samba):
+    share = start_samba(tmp_path, read_only=True)
     try:
         with pytest.raises(FaultError, match="SMB to 127"):
             send_over_smb(share.access(), DIRECTORY, NAMES, b"MZ", deadline())
@@ -188,8 +100,8 @@ def test_a_read_only_share_is_a_fault_and_leaves_nothing(tmp_path):
         share.stop()
 
 
-def test_a_server_that_insists_on_encryption_is_served(tmp_path):
-    share = Share(tmp_path, more="server smb encrypt = required")
+def test_a_server_that_insists_on_encryption_is_served(tmp_path, start_samba):
+    share = start_samba(tmp_path, more="server smb encrypt = required")
     try:
         content = os.urandom(300_000)
         send_over_smb(share.access(), DIRECTORY, NAMES, content, deadline())
@@ -200,7 +112,7 @@ def test_a_server_that_insists_on_encryption_is_served(tmp_path):
 
 def test_a_server_that_says_nothing_is_given_up_at_the_deadline():
     with socket.create_server(("127.0.0.1", 0)) as mute:
-        access = SmbAccess("127.0.0.1", USER, PASSWORD, "ntlm", mute.getsockname()[1])
+        access = SmbAccess("127.0.0.1", "root", "Pr0be-Files!", "ntlm", mute.getsockname()[1])
         began = time.monotonic()
         with pytest.raises(FaultError) as caught:
             send_over_smb(access, DIRECTORY, NAMES, b"MZ", deadline(0.6))
@@ -211,7 +123,7 @@ def test_a_server_that_says_nothing_is_given_up_at_the_deadline():
 def test_a_server_that_stops_in_the_middle_is_given_up_at_the_deadline(share):
     """A proxy lets the logon through and the first megabytes, then reads no more."""
     with Proxy(share.port, lets_through=3 * 1024 * 1024) as proxy:
-        access = SmbAccess("127.0.0.1", USER, PASSWORD, "ntlm", proxy.port)
+        access = SmbAccess("127.0.0.1", "root", "Pr0be-Files!", "ntlm", proxy.port)
         began = time.monotonic()
         with pytest.raises(FaultError) as caught:
             send_over_smb(access, DIRECTORY, NAMES, os.urandom(40 * 1024 * 1024), deadline(2.0))
@@ -226,7 +138,7 @@ def test_a_closed_port_is_told_at_once():
     began = time.monotonic()
     with pytest.raises(FaultError, match="SMB to 127"):
         send_over_smb(
-            SmbAccess("127.0.0.1", USER, PASSWORD, "ntlm", port), DIRECTORY, NAMES, b"MZ", deadline()
+            SmbAccess("127.0.0.1", "root", "Pr0be-Files!", "ntlm", port), DIRECTORY, NAMES, b"MZ", deadline()
         )
     assert time.monotonic() - began < 1.5
 
