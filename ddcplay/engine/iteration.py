@@ -103,6 +103,7 @@ class Iteration:
             self._sweep([host.target for host in self._roster.hosts()])
             while self._roster or self._flying:
                 if self._services.stop.leave.is_set():
+                    self._inbox.carry_out(0)
                     return False
                 self._pipeline.check()
                 self._inbox.carry_out(self._pump())
@@ -284,7 +285,7 @@ class Iteration:
         if isinstance(news, LoginReport):
             self._services.gate.report(ticket, news.login)
             self._inbox.wake()
-        else:
+        elif not self._services.stop.leave.is_set():  # else our own abort made it fail: it stays owed
             self._inbox.post(lambda: self._on_attempt(news))
 
     def _on_attempt(self, result: AttemptResult) -> None:
@@ -326,6 +327,8 @@ class Iteration:
             )
 
     def _close_host(self, host: str, reason: Reason, detail: str, hint: str, *, on: bool | None) -> None:
+        if self._services.stop.leave.is_set():
+            return  # what our own abort ended is not an outcome; a restart goes on with it
         for row in self._roster.close_all(host, reason, detail, hint, on=on, at=self._clock.now()):
             self._put(row)
 

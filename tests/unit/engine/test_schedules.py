@@ -359,7 +359,8 @@ def test_a_stop_during_the_visits_keeps_silent_hosts_unavailable(world):
         kind = "command"
 
         def run(self, spec, connection, deadline):
-            there.stop.request()
+            if not there.stop.finish.is_set():
+                there.stop.request()
             return run_of_probe(spec, connection, deadline)
 
     there.line_probe = Stopping()
