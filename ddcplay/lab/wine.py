@@ -128,7 +128,7 @@ class Wine:
         self.prefix.mkdir(parents=True, exist_ok=True, mode=0o700)
         with FileLock(f"{self.prefix}.lock"):
             if not (self.prefix / _READY).exists():
-                self._wine("wineboot", "-i", timeout_s=180)
+                self.call("wineboot", "-i", timeout_s=180)
                 self._shut_in()
                 (self.prefix / _READY).touch()
             home = self.drive / "ddclab"
@@ -147,7 +147,7 @@ class Wine:
                 start_new_session=True,
                 check=False,
             )
-            self._wine(_LAUNCHER, "list", timeout_s=60)
+            self.call(_LAUNCHER, "list", timeout_s=60)
 
     def _shut_in(self) -> None:
         """Take the way out of the prefix: drive Z: is the whole machine, the user's folders are home."""
@@ -159,7 +159,16 @@ class Wine:
                 folder.unlink()
                 folder.mkdir()
 
-    def _wine(self, *arguments: str, timeout_s: float) -> None:
+    def call(self, *arguments: str, timeout_s: float) -> None:
+        """Run a program of the prefix to its end, its output thrown away.
+
+        Args:
+            *arguments: Windows path of the program, and what it is given.
+            timeout_s: how long it may take, in seconds.
+
+        Raises:
+            DdcplayError: it did not end with 0.
+        """
         done = subprocess.run(
             [_program("wine64"), *arguments],
             env=self.environment(),

@@ -4,6 +4,7 @@
  * probe exit N            ends with exit code N (decimal or 0x...)
  * probe out N / err N     prints N bytes of a known pattern to stdout / stderr
  * probe both N CODE       N bytes to each stream in turn, then CODE
+ * probe mix CODE          bytes that text modes and code pages would change, to both streams, then CODE
  * probe in                copies standard input to standard output
  * probe sleep SECONDS
  * probe child SECONDS     starts itself with `sleep SECONDS` and hangs as long
@@ -44,6 +45,18 @@ static void pattern(FILE *stream, unsigned long count)
 
     for (at = 0; at < count; at++)
         putc((int)(at * 7 + at / 251) & 0xff, stream);
+    fflush(stream);
+}
+
+static void mix(FILE *stream, int first)
+{
+    int round, at;
+
+    for (round = 0; round < 200; round++) {
+        for (at = 0; at < 256; at++)
+            putc((at + first) & 0xff, stream);
+        fwrite("\r\n\n\r\0\0\x1a\xff\xfe\r", 1, 10, stream);
+    }
     fflush(stream);
 }
 
@@ -125,6 +138,10 @@ int main(void)
         pattern(stdout, wcstoul(argv[2], NULL, 0));
         pattern(stderr, wcstoul(argv[2], NULL, 0));
         ExitProcess(argc > 3 ? wcstoul(argv[3], NULL, 0) : 0);
+    } else if (!wcscmp(argv[1], L"mix")) {
+        mix(stdout, 0);
+        mix(stderr, 10);
+        ExitProcess(wcstoul(argv[2], NULL, 0));
     } else if (!wcscmp(argv[1], L"sleep"))
         Sleep((DWORD)(_wtof(argv[2]) * 1000));
     else if (!wcscmp(argv[1], L"child"))

@@ -1,0 +1,228 @@
+"""A program on its whole way: sent to five hosts, run there by their real cmd.exe, judged, removed.
+
+`test_programs.py` holds the launch lines against Wine; here a playbook is run, so planning, templates, the
+transfer, the visit and the removal stand between what is written and what the program receives.
+
+What it proves of the transfer: SMB goes to a real Samba. Over WinRM the bytes go through WS-Man's standard
+input, cmd.exe and a pipe into a real Win32 process, and come back as a digest. Wine has no tar.exe and its
+certutil does nothing, so `tools/` holds stand-ins of both: that Windows' own read the archive and print the
+digest like this is not shown here. Wine takes no notice of priority classes either.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import subprocess
+import sys
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from ddcplay import app
+from ddcplay.engine.events import AttemptRecorded
+from ddcplay.engine.stop import StopRequest
+from ddcplay.lab.fleet import LabConfig, LabHost
+from ddcplay.lab.wine import Wine, compile_program
+from ddcplay.model.options import Options
+from ddcplay.model.result import AttemptResult
+
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.lab,
+    pytest.mark.slow,
+    pytest.mark.xdist_group("wine"),
+    pytest.mark.timeout(300),
+]
+
+HOSTS = tuple(f"wine{number}" for number in range(1, 6))
+CODES = (*range(256), 0xC0000005, 300, 0xFFFFFFFF, 0x80070005)
+"""260: 26 on each host by each way."""
+WAYS = {"smb": "file: smb", "winrm": "file: winrm, tar"}
+# Not `%PATH%`: Wine 8 fills in a defined variable in spite of the caret; the tests of the lines have it.
+LISTS = [
+    [], [""], ["", ""], [" "], ['"'], ['""'], ["\\"], ["\\\\"], ['\\"'], ['"\\'], ["a b\\"], ["%none%x"],
+    ['"^&"'], ["^"], ["&"], ["&&", "||"], ["%"], ["%%"], ["!x!"], ["(", ")"], ["<", ">", "2>&1"], ["|more"],
+    ["ä€漢😀"], ["e\u0301", "\u202e"], ["-", "/?", "--"], ["C:\\x y\\", "z"], ['say "hi there"', "b c"],
+]  # fmt: skip
+PIECES = (
+    *'"%^&|<>()!\\ :=,;@~*?\t', "%%", "%none%", "100%", "\\\\", '\\"', '"" ', "^^", "&&", "||", "2>&1",
+    ">nul", "a b", "C:\\x y\\", "ä€漢😀", "é", "--opt=", "", "x", "'", "`", "$(x)", "rem ", "007", "null",
+)  # fmt: skip
+
+
+def argument_lists(count: int) -> list[list[str]]:
+    """Return lists that somebody thought of, then drawn ones; the same at every run."""
+    draw = random.Random(2611)
+    drawn = [
+        ["".join(draw.choices(PIECES, k=draw.randint(0, 5))) for _ in range(draw.randint(1, 5))]
+        for _ in range(count - len(LISTS))
+    ]
+    return [*LISTS, *drawn]
+
+
+ALL = tuple(zip(CODES, argument_lists(len(CODES)), strict=True))
+
+
+def as_printed(args: list[str]) -> bytes:
+    """Return the JSON that the program prints of its arguments."""
+    return json.dumps(args, ensure_ascii=False).replace("\\t", "\\u0009").encode() + b"\n"
+
+
+def mix(first: int) -> bytes:
+    every = bytes((at + first) & 0xFF for at in range(256))
+    return (every + b"\r\n\n\r\0\0\x1a\xff\xfe\r") * 200
+
+
+class Recorder:
+    """Keeps what an experiment recorded, by host and probe."""
+
+    def __init__(self) -> None:
+        self.results: dict[tuple[str, str], AttemptResult] = {}
+
+    def handle(self, event: object) -> None:
+        if isinstance(event, AttemptRecorded):
+            self.results[event.result.host, event.result.probe] = event.result
+
+
+@dataclass
+class Fleet:
+    """Five hosts on one drive C:, each with a directory of its own below %TEMP%, and the way into them."""
+
+    lab: object
+    smb_port: int
+    drive: Path
+    lanes: dict[str, Path]
+    project: Path
+
+    def run(self, experiment: str, defaults: dict, probes: list[dict], mine: dict) -> dict:
+        """Run a play of these probes; `mine` is a host's own share of what they are templates of."""
+        hosts = {
+            name: {
+                "ansible_host": self.lab.endpoint(name)[0],
+                "ansible_port": self.lab.endpoint(name)[1],
+                "ansible_user": self.lab.host(name).user,
+                "ansible_password": self.lab.host(name).password,
+                "ansible_connection": "winrm",
+                "ansible_winrm_scheme": "http",
+                "ansible_winrm_transport": "ntlm",
+                "ddcplay_smb_port": self.smb_port,
+                "lane": self.lanes[name].name,
+                "mine": mine.get(name, []),
+            }
+            for name in HOSTS
+        }
+        defaults = {"timeout": "60s", "priority": "low", "remote_dir": "%TEMP%\\{{ lane }}", **defaults}
+        play = {"name": experiment, "hosts": "all", "ping": "tcp", "defaults": defaults, "probes": probes}
+        self._write("hosts.yml", {"all": {"hosts": hosts}})
+        self._write("sent.yml", [play])
+        options = Options(directory=self.project, inventory=(str(self.project / "hosts.yml"),))
+        recorder = Recorder()
+        app.run(app.prepare([str(self.project / "sent.yml")], options), options, [recorder], StopRequest())
+        return recorder.results
+
+    def clean(self, experiment: str) -> None:
+        """Remove what stayed, as `ddcplay clean` does."""
+        line = [sys.executable, "-m", "ddcplay", "clean", experiment, "-i", "hosts.yml"]
+        done = subprocess.run(
+            line, cwd=self.project, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == 0, done.stderr
+
+    def _write(self, name: str, document: object) -> None:
+        (self.project / name).write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
+
+    def files(self) -> set[str]:
+        """List drive C:; the lab's own scratch files come and go."""
+        return {
+            str(path.relative_to(self.drive))
+            for path in self.drive.rglob("*")
+            if not path.is_relative_to(self.drive / "ddclab" / "run")
+        }
+
+
+@pytest.fixture(scope="module")
+def windows_tools(wine: Wine) -> None:
+    """Put stand-ins of tar.exe and certutil.exe where Windows has them."""
+    sources = Path(__file__).with_name("tools")
+    system = wine.drive / "windows" / "system32"
+    with FileLock(f"{wine.prefix}.tools.lock"):
+        for name, options in {"tar": (), "certutil": ("-municode", "-lbcrypt")}.items():
+            compile_program(sources / f"{name}.c", system / f"{name}.exe", *options)
+        # Wine takes its own certutil whatever lies there, unless it is told not to.
+        override = ("add", "HKCU\\Software\\Wine\\DllOverrides", "/v", "certutil.exe", "/d", "native", "/f")
+        wine.call("C:\\windows\\system32\\reg.exe", *override, timeout_s=60)
+
+
+@pytest.fixture(scope="module")
+def fleet(wine, windows_tools, probe_exe, start_samba, lab_factory, tmp_path_factory):
+    share = start_samba(tmp_path_factory.mktemp("samba"), disk=wine.drive)
+    hosts = tuple(LabHost(name, backend="wine", user=share.user, password=share.password) for name in HOSTS)
+    lab = lab_factory(LabConfig(hosts, wine_prefix=str(wine.prefix)))
+    temp = next(path for path in wine.drive.glob("users/*/Temp") if path.parent.name != "Public")
+    lanes = {name: temp / f"lane-{uuid.uuid4().hex[:8]}-{name}" for name in HOSTS}
+    for lane in lanes.values():
+        lane.mkdir()
+    project = tmp_path_factory.mktemp("project")
+    (project / "ddcplay.yml").write_text("{}")
+    (project / "probe.exe").write_bytes(probe_exe.read_bytes())
+    yield Fleet(lab, share.port, wine.drive, lanes, project)
+    lab.stop()
+    share.stop()
+    for lane in lanes.values():
+        shutil.rmtree(lane)
+
+
+def told(result: AttemptResult) -> tuple[object, ...]:
+    """Return what a run recorded, as `expected` writes it."""
+    return result.outcome.value, result.detail, result.exit_code, result.stdout, result.stderr, result.left
+
+
+@pytest.mark.parametrize("copy", ["smb", "winrm"])
+def test_nasty_arguments_and_every_exit_code_by_either_way(fleet, copy):
+    shares = ALL[("smb", "winrm").index(copy) :: 2]
+    mine = {name: shares[at :: len(HOSTS)] for at, name in enumerate(HOSTS)}
+    probes = [
+        {
+            "name": f"p{at:02d}",
+            "exe": "probe.exe",
+            "args": f"{{{{ ['argv', mine[{at}][0] | string] + mine[{at}][1] }}}}",
+            "ok_codes": f"{{{{ [mine[{at}][0]] }}}}",
+        }
+        for at in range(len(shares) // len(HOSTS))
+    ]
+    before = fleet.files()
+    results = fleet.run(f"sent-{copy}", {"copy": copy}, probes, mine)
+    assert fleet.files() == before
+    wrong = []
+    for (name, probe), result in results.items():
+        code, args = mine[name][int(probe[1:])]
+        expected = ("ok", WAYS[copy], code, as_printed(args), b"", ())
+        if told(result) != expected:
+            wrong.append((name, probe, args, told(result)))
+    assert (len(results), wrong) == (len(shares), [])
+
+
+def test_both_streams_arrive_byte_for_byte_and_a_file_that_stays_is_sent_once(fleet):
+    """Twice the same play: the second time the target says by its hash that it holds the one file."""
+    args = ["mix", str(0xC0000005)]
+    probes = [
+        {"name": "goes", "exe": "probe.exe", "args": args, "copy": "smb"},
+        {"name": "stays", "exe": "probe.exe", "args": args, "copy": "winrm", "cleanup": "experiment"},
+    ]
+    before = fleet.files()
+    for way in (WAYS["winrm"], "file: there"):
+        ways = {"goes": WAYS["smb"], "stays": way}
+        results = fleet.run("streams", {"ok_codes": [0xC0000005]}, probes, {})
+        assert {key: told(result)[:-1] for key, result in results.items()} == {
+            (name, probe): ("ok", way, 0xC0000005, mix(0), mix(10))
+            for name in HOSTS
+            for probe, way in ways.items()
+        }
+    assert len(fleet.files() - before) == 2 * len(HOSTS), "a directory and the file in it"
+    fleet.clean("streams")
+    assert fleet.files() == before
