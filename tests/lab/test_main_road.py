@@ -248,7 +248,8 @@ def test_a_killed_iteration_of_a_periodic_play_is_closed_when_its_interval_is_ov
     first = there.rows()[0][0]
     while time.time() < first + 4.05:
         time.sleep(0.05)
-    there.run("--iterations", "1")
+    there.playbook(schedule="experiment: road\n  schedule: {every: 4s}")
+    there.run("--once")
     reasons = Counter(row[4] for row in there.rows() if row[0] == first)
     assert reasons["interrupted"] > 0
     assert sum(reasons.values()) == 120
