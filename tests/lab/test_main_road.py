@@ -73,7 +73,7 @@ class Road:
     def rows(self):
         with sqlite3.connect(self.data / "experiment.db") as database:
             return database.execute(
-                "select iteration, host, probe, outcome, reason, started_at + elapsed_s from attempt"
+                "select iteration, host, probe, outcome, reason, started_at + elapsed_s, stdout_end from attempt"
             ).fetchall()
 
     def remote_s(self):
@@ -204,7 +204,8 @@ def agree(there, iterations):
     """Rows, cumulative files and trace tell the same, once each."""
     rows = there.rows()
     assert len({row[:3] for row in rows}) == len(rows)
-    ran = {(row[0], row[1]) for row in rows if row[2] == "first" and row[3] == "ok"}
+    ran = {(row[0], row[1]) for row in rows if row[2] == "first" and row[6] is not None}
+    assert ran >= {(row[0], row[1]) for row in rows if row[2] == "first" and row[3] == "ok"}
     blocks = [
         (block.iteration, path.parent.name)
         for path in there.data.glob("*/first.stdout")

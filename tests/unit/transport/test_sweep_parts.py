@@ -290,6 +290,6 @@ def test_a_dead_resolver_costs_one_budget_however_many_names_wait() -> None:
         return loop.time() - began
 
     try:
-        assert asyncio.run(run()) < 1.0
+        assert asyncio.run(run()) < 20, "one after another they would take two minutes"
     finally:
         release.set()
