@@ -73,7 +73,8 @@ class Road:
     def rows(self):
         with sqlite3.connect(self.data / "experiment.db") as database:
             return database.execute(
-                "select iteration, host, probe, outcome, reason, started_at + elapsed_s, stdout_end from attempt"
+                "select iteration, host, probe, outcome, reason, started_at + elapsed_s, stdout_end"
+                " from attempt"
             ).fetchall()
 
     def remote_s(self):
