@@ -124,11 +124,11 @@ def test_no_route_and_silence_are_no_answer_and_a_refusal_is_a_machine_that_is_o
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="all of 127.0.0.0/8 is local on Linux alone")
-def test_ten_thousand_hosts_cost_at_most_three_seconds_of_processor() -> None:
+def test_ten_thousand_hosts_cost_seconds_of_processor_not_minutes() -> None:
     targets = [Target(f"pc{i}", f"127.200.{i // 250}.{i % 250 + 1}") for i in range(10_000)]
     answers: list[SweepAnswer] = []
     began = time.process_time()
     sweep(targets, PingPolicy(PingMethod.AUTO), answers.append)
-    assert time.process_time() - began <= 3.0
+    assert time.process_time() - began <= 15, "it takes about 2 s; more than a try per host would show here"
     assert len(answers) == 10_000
     assert {answer.on for answer in answers} == {True}
