@@ -122,8 +122,10 @@ def test_after_the_expiry_nothing_of_a_hanging_program_runs(connect, place, kind
 
 def test_a_child_outside_the_job_is_seen_when_it_is_left_alone(connect, place):
     connection = connect()
-    seconds = f"8.{random.randrange(10**6):06d}"
-    output = run(connection, launch_line(place(connection), ["escape", seconds], "low"), 3.0, kill_tree=False)
+    seconds = f"20.{random.randrange(10**6):06d}"
+    # Long enough for a slow machine: a child born after the first look has no parent left to be known by.
+    output = run(connection, launch_line(place(connection), ["escape", seconds], "low"), 8.0, kill_tree=False)
+    assert output.stdout, "the child had been started"
     assert (output.reason, output.kill_verified) == (Reason.TIMEOUT, False)
     assert len(left(connection, seconds)) == 1
 
