@@ -211,7 +211,7 @@ def test_nasty_arguments_and_every_exit_code_by_either_way(fleet, copy):
     ]
     before = fleet.files()
     results = fleet.run(f"sent-{copy}", {"copy": copy}, probes, mine)
-    # What could not be removed within a removal's budget (a slow machine) is a debt of that attempt, and no less.
+    # What could not be removed within its budget (a slow machine) is a debt of that attempt, and no less.
     owed = {folder_of(directory) for result in results.values() for directory in result.left}
     assert folders(fleet.files() - before) == owed
     fleet.clean(f"sent-{copy}")
