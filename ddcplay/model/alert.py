@@ -116,3 +116,100 @@ class AlertEvent:
     message: str = field(default="", repr=False)
     runbook: str = ""
     since: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A rule that counts: it is bad when more of a group are bad than `over_pct` percent.
+
+    Args:
+        of: group or pattern of hosts; empty for all hosts of the play.
+        over_pct: percent of those of the group that brought data in this iteration.
+    """
+
+    of: str = ""
+    over_pct: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRow:
+    """One row of an attempt, held against a rule.
+
+    Args:
+        key: the row's value of the rule's `key:`; empty for the record as a whole.
+        bad: whether the condition holds; None when it could not be told.
+        message: rendered for humans, plain fallback included; may hold text of a target.
+    """
+
+    key: str
+    bad: bool | None
+    message: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class AlertCheck:
+    """What one rule found on one host in one attempt that reached it.
+
+    Args:
+        name: the rule's name.
+        rows: what was found.
+        rule: how much it takes.
+        severity: of the rule.
+        runbook: address of what to do, may be empty.
+        share: the rule is about a group and not about each host.
+        complete: `rows` are all there are: a key that is not among them is gone.
+        own_repeat: the rule's `repeat_s` was written; else the play's `repeat_interval` holds.
+    """
+
+    name: str
+    rows: tuple[CheckRow, ...]
+    rule: AlertRule = field(default_factory=AlertRule)
+    severity: Severity = Severity.WARNING
+    runbook: str = ""
+    share: Share | None = None
+    complete: bool = False
+    own_repeat: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AlertUpdate:
+    """An alert as it stands after something happened: what table `alert` holds of it.
+
+    Args:
+        identity: which alert.
+        state: of the machine; a fresh `AlertState` means that its row can go.
+        severity: of the rule.
+        message: the last one that was rendered.
+        runbook: of the rule.
+        at: UTC Unix second of the last observation.
+        probe: whose filter it is, empty for rules about the pool.
+    """
+
+    identity: AlertIdentity
+    state: AlertState
+    severity: Severity = Severity.WARNING
+    message: str = field(default="", repr=False)
+    runbook: str = ""
+    at: float = 0.0
+    probe: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Alerts nobody wants to hear of for a while; words are Alertmanager's.
+
+    Args:
+        id: its number in the experiment.
+        matchers: `name`, `host`, `key`, `severity` or `group` → a glob; all must match.
+        starts_at: UTC Unix seconds.
+        ends_at: UTC Unix seconds.
+        comment: why.
+        created_by: who.
+    """
+
+    id: int
+    matchers: tuple[tuple[str, str], ...]
+    starts_at: float
+    ends_at: float
+    comment: str = ""
+    created_by: str = ""

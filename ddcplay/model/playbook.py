@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ddcplay.errors import Place
+from ddcplay.model.alert import Severity
+from ddcplay.model.inventory import SecretRef
+from ddcplay.model.result import Outcome
 
 
 class Unsafe(str):
@@ -88,6 +91,105 @@ class Schedule:
 
 
 @dataclass(frozen=True, slots=True)
+class FilterEntry:
+    """One entry of a filter chain as written; its options were validated by its class.
+
+    Args:
+        name: a built-in or plug-in, `FILE.py:Class` or `package.module:Class`.
+        options: as written; their templates are rendered at record time.
+        on: outcomes that enter it.
+        label: unique in the chain and stable when others are added: the name, `#2` … for a second one.
+        place: where it stands.
+        file: of `FILE.py:Class`, found beside the playbook or in the project root; empty otherwise.
+        builtin: it runs in the pipeline; others run in the child process.
+    """
+
+    name: str
+    options: object = None
+    on: tuple[Outcome, ...] = (Outcome.OK,)
+    label: str = ""
+    place: Place = field(default_factory=lambda: Place(""))
+    file: str = ""
+    builtin: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """A host that was not seen on for so long is an alert; else being off is none.
+
+    Args:
+        for_s: seconds since it was last seen on (or since the experiment first asked for it).
+        of: group or pattern; empty for all hosts of the play.
+        severity: of the alert.
+    """
+
+    for_s: float
+    of: str = ""
+    severity: Severity = Severity.WARNING
+
+
+@dataclass(frozen=True, slots=True)
+class Vanish:
+    """Many hosts of a group that were on and are not any more, at once: one alert instead of many.
+
+    Args:
+        over_pct: percent of those that were on in the iteration before.
+        of: group or pattern; empty for each room by itself.
+        active: cron expression (in the play's time zone) of the minutes in which it counts; None for always.
+        severity: of the alert.
+    """
+
+    over_pct: float
+    of: str = ""
+    active: str | None = None
+    severity: Severity = Severity.CRITICAL
+
+
+@dataclass(frozen=True, slots=True)
+class AlertPolicy:
+    """How people are told of a play's alerts (`alerts:`).
+
+    Args:
+        email_to: addresses, none for no mail.
+        attach: `trace` adds the trace lines since the last digest.
+        notify: Apprise addresses that get each digest, too.
+        repeat_s: seconds between reminders while an alert fires, None for none.
+        group_wait_s: a digest waits this long for company, counted from its oldest event.
+        absent: None unless asked for.
+        vanish: None unless asked for.
+        max_hosts: hosts listed by name in one group of a digest, the rest is counted.
+        max_attachments: bytes of all attachments of one mail.
+    """
+
+    email_to: tuple[str, ...] = ()
+    attach: tuple[str, ...] = ()
+    notify: tuple[SecretRef, ...] = ()
+    repeat_s: float | None = 4 * 3600.0
+    group_wait_s: float = 0.0
+    absent: Absent | None = None
+    vanish: Vanish | None = None
+    max_hosts: int = 20
+    max_attachments: int = 5 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ReportPolicy:
+    """When and where reports go (`report:`).
+
+    Args:
+        every_s: seconds from one report to the next.
+        file: HTML file in the experiment's directory, empty for none.
+        email_to: addresses, none for no mail.
+        attach: `trace` and `report` (the HTML file).
+    """
+
+    every_s: float
+    file: str = ""
+    email_to: tuple[str, ...] = ()
+    attach: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ProbeEntry:
     """One probe of a play as written, with `defaults` merged in, nothing rendered.
 
@@ -101,6 +203,7 @@ class ProbeEntry:
         vars: the probe's own variables.
         template: False leaves the probe's text as it is.
         every_s: least seconds between two attempts that reached a host, None for every iteration.
+        filters: its chain, in order.
         place: where the probe stands.
         places: key → where its value stands, for errors after rendering.
     """
@@ -114,6 +217,7 @@ class ProbeEntry:
     vars: Mapping[str, object] = field(default_factory=dict)
     template: bool = True
     every_s: float | None = None
+    filters: tuple[FilterEntry, ...] = ()
     place: Place = field(default_factory=lambda: Place(""))
     places: Mapping[str, Place] = field(default_factory=dict)
 
@@ -137,6 +241,8 @@ class Play:
         visit_timeout_s: None = sum of the probes' timeouts + connect.
         rooms: pattern list by which reports group hosts; empty = each host's deepest group.
         vars_files: file as written → names of the variables it brought, for warnings.
+        alerts: how people are told.
+        report: periodic reports, None for none.
         place: where the play stands.
     """
 
@@ -154,6 +260,8 @@ class Play:
     visit_timeout_s: float | None = None
     rooms: tuple[str, ...] = ()
     vars_files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    alerts: AlertPolicy = field(default_factory=AlertPolicy)
+    report: ReportPolicy | None = None
     place: Place = field(default_factory=lambda: Place(""))
 
 

@@ -1,7 +1,4 @@
-"""The values that cross the border of the store; the engine and the command line see these, never SQL.
-
-Samples, filter state, alerts and the outbox will join commit 2 as further fields of `ChainDone`.
-"""
+"""The values that cross the border of the store; the engine and the command line see these, never SQL."""
 
 from __future__ import annotations
 
@@ -9,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from ddcplay.model.alert import AlertEvent, AlertUpdate
+from ddcplay.model.effects import MailItem, Outgoing, Sample, StaticFact
 from ddcplay.model.result import AttemptResult, Reason, outcome_of
 
 IterationState = Literal["open", "closed", "interrupted"]
@@ -81,12 +80,28 @@ class ChainDone:
         outcome_override: `Reason.FILTER` when the chain failed; the attempt's outcome follows it.
         detail: replaces the attempt's when there is an override.
         hint: replaces the attempt's when there is an override.
+        of: the attempt itself; needed as soon as one of the fields below is not empty.
+        samples: what `store` kept; `Sample.label` is unique within the attempt.
+        statics: facts that are new or changed, valid from the attempt's start.
+        states: filter label → its new state (JSON values); None removes it.
+        alerts: alerts as they stand now.
+        events: what happened to alerts; told by a later digest, in order.
+        items: lines for the next digest.
+        outgoing: messages that leave at once (immediate mails, pushes).
     """
 
     attempt_id: int
     outcome_override: Reason | None = None
     detail: str = ""
     hint: str = ""
+    of: AttemptResult | None = field(default=None, repr=False)
+    samples: tuple[Sample, ...] = ()
+    statics: tuple[StaticFact, ...] = ()
+    states: Mapping[str, object] = field(default_factory=dict)
+    alerts: tuple[AlertUpdate, ...] = ()
+    events: tuple[AlertEvent, ...] = ()
+    items: tuple[MailItem, ...] = ()
+    outgoing: tuple[Outgoing, ...] = ()
 
     def applied_to(self, pending: PendingAttempt) -> PendingAttempt:
         """Return the attempt as commit 2 leaves it; this is what the archive must be given."""
@@ -97,6 +112,50 @@ class ChainDone:
             pending.result, outcome=outcome_of(reason), reason=reason, detail=self.detail, hint=self.hint
         )
         return replace(pending, result=changed)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """Something that waits to be told in a digest; exactly one of `event` and `item` is there.
+
+    Args:
+        id: its number within the experiment, growing.
+        at: UTC Unix seconds.
+        event: of an alert.
+        item: of an `email` filter.
+        host: of the item, empty for none.
+        probe: of the item.
+        iteration: in which it arose.
+    """
+
+    id: int
+    at: float
+    event: AlertEvent | None = None
+    item: MailItem | None = None
+    host: str = ""
+    probe: str = ""
+    iteration: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class IterationEffects:
+    """What the end of an iteration changes, written in the transaction that closes it.
+
+    Args:
+        states: (probe, filter label) → state that a filter left in `iteration_end`.
+        alerts: alerts as they stand now.
+        events: what happened to alerts and is told later; those told at once are in `told` of nobody.
+        outgoing: the digest, the report, pushes; a `message_id` that is there already is not added again.
+        told: ids of the events and items that `outgoing` tells.
+        reported_until: iteration up to which the report just made reaches, None when there is none.
+    """
+
+    states: Mapping[tuple[str, str], object] = field(default_factory=dict)
+    alerts: tuple[AlertUpdate, ...] = ()
+    events: tuple[AlertEvent, ...] = ()
+    outgoing: tuple[Outgoing, ...] = ()
+    told: tuple[int, ...] = ()
+    reported_until: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
