@@ -112,11 +112,13 @@ def _tell(
             return state, ()
         return replace(state, notified_at=at), (Happening.FLAPPING,)
     if state.status is Status.FIRING and not state.told_firing:
-        return replace(state, told_firing=True, notified_at=at), (Happening.FIRED,)
+        state = replace(state, told_firing=True, notified_at=at, told_since=state.fired_at)
+        return state, (Happening.FIRED,)
     if state.status is not Status.FIRING and state.told_firing:
         if state.status is Status.PENDING:
             return state, ()  # it flapped meanwhile: wait for what it becomes
-        return replace(state, told_firing=False, notified_at=None), (Happening.RESOLVED,)
+        state = replace(state, told_firing=False, notified_at=None, told_since=None)
+        return state, (Happening.RESOLVED,)
     return _remind(rule, state, at)
 
 

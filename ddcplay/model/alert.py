@@ -81,6 +81,9 @@ class AlertState:
         acknowledged: a human has taken it; no reminders until it resolves.
         history: the last 21 observations, `x` bad, `.` good, oldest first.
         flapping: it changes so often that single changes are not told.
+        told_since: UTC Unix second at which the firing humans were told of began, None when they believe it is
+            fine; `fired_at` may be over or newer while changes are held back.
+        note: what a kind of rule has to remember besides (`vanish`: who was on), opaque to everyone else.
     """
 
     status: Status = Status.OK
@@ -93,6 +96,8 @@ class AlertState:
     acknowledged: bool = False
     history: str = ""
     flapping: bool = False
+    told_since: float | None = None
+    note: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
