@@ -131,12 +131,25 @@ class Fleet:
     def _write(self, name: str, document: object) -> None:
         (self.project / name).write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
 
-    def files(self) -> set[str]:
-        """List drive C:; the lab's own scratch files come and go."""
+    def new_lanes(self) -> None:
+        """Give each host a directory of its own below %TEMP%, which no earlier try of a test has seen."""
+        temp = next(path for path in self.drive.glob("users/*/Temp") if path.parent.name != "Public")
+        self.lanes = {name: temp / f"lane-{uuid.uuid4().hex[:8]}-{name}" for name in HOSTS}
+        for lane in self.lanes.values():
+            lane.mkdir()
+
+    def sent(self) -> set[str]:
+        """List what lies in the lanes, as `host's lane/probe's directory[/file]`."""
+        return {
+            str(path.relative_to(lane.parent)) for lane in self.lanes.values() for path in lane.rglob("*")
+        }
+
+    def elsewhere(self) -> set[str]:
+        """List the rest of drive C:; the lab's own scratch files come and go."""
         return {
             str(path.relative_to(self.drive))
             for path in self.drive.rglob("*")
-            if not path.is_relative_to(self.drive / "ddclab") and not path.name.startswith("lane-")
+            if not path.is_relative_to(self.drive / "ddclab") and "lane-" not in str(path)
         }
 
 
@@ -154,21 +167,23 @@ def windows_tools(wine: Wine) -> None:
 
 
 @pytest.fixture(scope="module")
-def fleet(wine, windows_tools, probe_exe, start_samba, lab_factory, tmp_path_factory):
+def shared_fleet(wine, windows_tools, probe_exe, start_samba, lab_factory, tmp_path_factory):
     share = start_samba(tmp_path_factory.mktemp("samba"), disk=wine.drive)
     hosts = tuple(LabHost(name, backend="wine", user=share.user, password=share.password) for name in HOSTS)
     lab = lab_factory(LabConfig(hosts, wine_prefix=str(wine.prefix)))
-    temp = next(path for path in wine.drive.glob("users/*/Temp") if path.parent.name != "Public")
-    lanes = {name: temp / f"lane-{uuid.uuid4().hex[:8]}-{name}" for name in HOSTS}
-    for lane in lanes.values():
-        lane.mkdir()
     project = tmp_path_factory.mktemp("project")
     (project / "ddcplay.yml").write_text("{}")
     (project / "probe.exe").write_bytes(probe_exe.read_bytes())
-    yield Fleet(lab, share.port, wine.drive, lanes, project)
+    yield Fleet(lab, share.port, wine.drive, {}, project)
     lab.stop()
     share.stop()
-    for lane in lanes.values():
+
+
+@pytest.fixture
+def fleet(shared_fleet):
+    shared_fleet.new_lanes()
+    yield shared_fleet
+    for lane in shared_fleet.lanes.values():
         shutil.rmtree(lane)
 
 
@@ -180,14 +195,6 @@ def told(result: AttemptResult) -> tuple[object, ...]:
 def folder_of(directory: str) -> str:
     """Return the host's and the probe's part of a directory on a target."""
     return "/".join(directory.split("\\")[-2:])
-
-
-def folders(paths: set[str]) -> set[str]:
-    """Return the probes' directories among paths of drive C:, or the paths that are none."""
-    return {
-        "/".join(path.parts[-2:] if path.name.startswith("ddcplay-") else path.parts[-3:-1])
-        for path in map(Path, paths)
-    }
 
 
 @pytest.mark.parametrize("copy", ["smb", "winrm"])
@@ -209,13 +216,14 @@ def test_nasty_arguments_and_every_exit_code_by_either_way(fleet, copy):
         }
         for at in range(len(mine[HOSTS[0]]))
     ]
-    before = fleet.files()
-    results = fleet.run(f"sent-{copy}", {"copy": copy}, probes, mine)
+    before = fleet.elsewhere()
+    experiment = f"sent-{uuid.uuid4().hex[:8]}"
+    results = fleet.run(experiment, {"copy": copy}, probes, mine)
     # What could not be removed within its budget (a slow machine) is a debt of that attempt, and no less.
     owed = {folder_of(directory) for result in results.values() for directory in result.left}
-    assert folders(fleet.files() - before) == owed
-    fleet.clean(f"sent-{copy}")
-    assert fleet.files() ^ before == set()
+    assert {"/".join(path.split("/")[:2]) for path in fleet.sent()} == owed
+    fleet.clean(experiment)
+    assert (fleet.sent(), fleet.elsewhere() ^ before) == (set(), set())
     wrong = []
     for (name, probe), result in results.items():
         code, args = mine[name][int(probe[1:])]
@@ -232,16 +240,16 @@ def test_both_streams_arrive_byte_for_byte_and_a_file_that_stays_is_sent_once(fl
         {"name": "goes", "exe": "probe.exe", "args": args, "copy": "smb"},
         {"name": "stays", "exe": "probe.exe", "args": args, "copy": "winrm", "cleanup": "experiment"},
     ]
-    before = fleet.files()
+    before, experiment = fleet.elsewhere(), f"streams-{uuid.uuid4().hex[:8]}"
     for way in (WAYS["winrm"], "file: there"):
         ways = {"goes": WAYS["smb"], "stays": way}
-        results = fleet.run("streams", {"ok_codes": [0xC0000005]}, probes, {})
+        results = fleet.run(experiment, {"ok_codes": [0xC0000005]}, probes, {})
         assert {key: told(result)[:-1] for key, result in results.items()} == {
             (name, probe): ("ok", way, 0xC0000005, mix(0), mix(10))
             for name in HOSTS
             for probe, way in ways.items()
         }
-    stayed = {path for path in fleet.files() - before if path.endswith("probe.exe")}
-    assert len(stayed) == len(HOSTS)
-    fleet.clean("streams")
-    assert fleet.files() ^ before == set()
+    stayed = {path.split("/")[0] for path in fleet.sent() if path.endswith("probe.exe")}
+    assert stayed == {lane.name for lane in fleet.lanes.values()}
+    fleet.clean(experiment)
+    assert (fleet.sent(), fleet.elsewhere() ^ before) == (set(), set())
