@@ -1,7 +1,7 @@
 """The alerts of one experiment as they stand, and what is held back: silences and inhibitions.
 
-`machine` knows one alert; this knows all of them and whether people may hear of each. What is held back goes on
-in its state and is told once nothing holds it and it is still so (design §5).
+`machine` knows one alert; this knows all of them and whether people may hear of each. What is held back goes
+on in its state and is told once nothing holds it and it is still so (design §5).
 """
 
 from __future__ import annotations
@@ -83,7 +83,12 @@ class Book:
         """Host → its groups."""
         self.inhibited: frozenset[str] = frozenset()
         """Hosts whose alerts a greater one stands for."""
-        self._alerts = {each.identity: each for each in alerts if each.state != AlertState()}
+        self._alerts: dict[AlertIdentity, AlertUpdate] = {}
+        self._of: dict[tuple[str, str], dict[AlertIdentity, None]] = {}
+        """Rule and host → alerts, in the order in which they came up: a check looks at its own only."""
+        for alert in alerts:
+            if alert.state != AlertState():
+                self._enter(alert)
         self._changed: dict[AlertIdentity, AlertUpdate] = {}
         self._events: list[AlertEvent] = []
 
@@ -99,6 +104,10 @@ class Book:
         """Return all alerts, or those of one rule."""
         return tuple(each for each in self._alerts.values() if name is None or each.identity.name == name)
 
+    def of(self, name: str, host: str) -> tuple[AlertUpdate, ...]:
+        """Return the alerts of one rule on one host."""
+        return tuple(self._alerts[identity] for identity in self._of.get((name, host), ()))
+
     def put(self, alert: AlertUpdate) -> None:
         """Set an alert as it stands; nothing is told."""
         old = self._alerts.get(alert.identity)
@@ -106,9 +115,9 @@ class Book:
             return
         self._changed[alert.identity] = alert
         if alert.state == AlertState():
-            self._alerts.pop(alert.identity, None)
+            self._remove(alert.identity)
         else:
-            self._alerts[alert.identity] = alert
+            self._enter(alert)
 
     def observe(self, finding: Finding, at: float) -> None:
         """Take one observation of one alert, and tell what is to be told."""
@@ -182,6 +191,15 @@ class Book:
         taken = Taken(tuple(self._changed.values()), tuple(self._events))
         self._changed, self._events = {}, []
         return taken
+
+    def _enter(self, alert: AlertUpdate) -> None:
+        identity = alert.identity
+        self._alerts[identity] = alert
+        self._of.setdefault((identity.name, identity.host), {})[identity] = None
+
+    def _remove(self, identity: AlertIdentity) -> None:
+        if self._alerts.pop(identity, None) is not None:
+            self._of[identity.name, identity.host].pop(identity)
 
     def _retell(self, alert: AlertUpdate, old: AlertState, what: Happening) -> None:
         self._tell(alert, old, (what,))

@@ -29,8 +29,8 @@ def remember_share(book: Book, host: str, probe: str, check: AlertCheck, at: flo
     """
     told = [row for row in check.rows if row.bad is not None]
     identity = book.identity(check.name, host)
-    for other in book.all(check.name):  # the rule was about each host until now
-        if other.identity.host == host and other.state.note != NOTE_MEMBER:
+    for other in book.of(check.name, host):  # the rule was about each host until now
+        if other.state.note != NOTE_MEMBER:
             book.close(other.identity, at)
     bad = [row for row in told if row.bad]
     if told:
@@ -122,8 +122,7 @@ def judge_vanish(book: Book, view: IterationView, vanish: Vanish, repeat_s: floa
         rule = AlertRule(repeat_s=repeat_s)
         book.observe(Finding(identity, found.bad, rule, vanish.severity, found.message), view.at)
         known = book.get(identity) or known
-        if known.state.note != "gone":
-            book.put(replace(known, state=replace(known.state, note=found.watch.note()), at=view.at))
+        book.put(replace(known, state=replace(known.state, note=found.watch.note()), at=view.at))
     book.inhibited = inhibited(book)
 
 

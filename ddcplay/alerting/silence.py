@@ -15,9 +15,7 @@ from ddcplay.units import parse_duration
 MATCHER_KEYS = ("name", "host", "key", "severity", "group")
 _BETWEEN = re.compile(rf"\s+(?=(?:{'|'.join(MATCHER_KEYS)})=|\d+(?:\.\d+)?(?:ms|[smhdw])$)")
 """Where one word of a shell holds several of ours; a glob may hold spaces."""
-_HOW = (
-    "write matchers as KEY=GLOB, for example  name=low_disk host=pc*  (keys: " + ", ".join(MATCHER_KEYS) + ")"
-)
+_HOW = f"write matchers as KEY=GLOB, such as  name=low_disk host=pc*  (keys: {', '.join(MATCHER_KEYS)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +37,7 @@ def covers(
     """Say whether a silence covers an alert now.
 
     Args:
-        silence: from when until when, and what; its globs know `*`, `?` and `[…]`, upper and lower case alike.
+        silence: from when until when, and what; globs know `*`, `?` and `[…]`, in either case.
         identity: of the alert.
         severity: of its rule.
         groups: of its host; one of them must match where the silence names a group.

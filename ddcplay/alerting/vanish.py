@@ -1,8 +1,8 @@
 """Many hosts of a room that went off at once: one alert instead of many, and none at closing time.
 
-Rules: only hosts that were on in the iteration before count; at least three must have gone; a pause between the
-two looks that is much longer than the one before (a night, a stopped coordinator) makes no comparison; what
-happens outside the `active` minutes makes none either.
+Rules: only hosts that were on in the iteration before count; at least three must have gone; a pause between
+the two looks that is much longer than the one before (a night, a stopped coordinator) makes no comparison;
+what happens outside the `active` minutes makes none either.
 """
 
 from __future__ import annotations
