@@ -395,5 +395,7 @@ def _run_once(
 
     with TemporaryDirectory(prefix="ddcplay-") as scratch:
         directory = settings.data_dir / save if save else Path(scratch) / plan.experiment
-        setup = ExperimentSetup(play, plan, directory, durability="full" if save else "batch", at_once=True)
+        setup = ExperimentSetup(
+            play, plan, directory, durability="full" if save else "batch", at_once=True, silent=True
+        )
         run_side_by_side(settings, [setup], [answers, *observers], stop, sweep=answers.sweep)

@@ -69,7 +69,9 @@ def run_command(
     fail_on: Annotated[
         str,
         typer.Option(
-            "--fail-on", metavar="EXPR", help="What makes exit code 3 or 4, such as 'failed>5%,auth'."
+            "--fail-on",
+            metavar="EXPR",
+            help="What makes exit code 3, 4 or 5, such as 'failed>5%,auth,alert=critical'.",
         ),
     ] = "failed>0",
     directory: Directory = None,
@@ -81,7 +83,8 @@ def run_command(
 
     \b
     Exit codes: 0 fine, 1 environment broken, 2 wrong call or file, 3 failed attempts,
-    4 unavailable (only by --fail-on) or a single shot that gave up, 130 interrupted; SIGTERM ends with 0.
+    4 unavailable (only by --fail-on) or a single shot that gave up, 5 an alert fires (only by --fail-on),
+    130 interrupted; SIGTERM ends with 0.
     """
     from ddcplay import app  # noqa: PLC0415 - commands import what they need when they run
     from ddcplay.engine.stop import StopRequest  # noqa: PLC0415 - same

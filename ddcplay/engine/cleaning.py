@@ -130,7 +130,9 @@ def _visit(
     )
     answers = Answers(sweep, lambda _answer, _result: None)
     with TemporaryDirectory(prefix="ddcplay-") as scratch:
-        setup = ExperimentSetup(play, plan, Path(scratch) / "clean", durability="batch", at_once=True)
+        setup = ExperimentSetup(
+            play, plan, Path(scratch) / "clean", durability="batch", at_once=True, silent=True
+        )
         run_side_by_side(
             means.settings, [setup], [answers, *means.observers], means.stop, sweep=answers.sweep
         )

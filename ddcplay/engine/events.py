@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from ddcplay.model.alert import AlertEvent, Severity
 from ddcplay.model.result import AttemptResult, Reason
 
 
@@ -86,6 +87,28 @@ class AttemptRecorded:
 
 
 @dataclass(frozen=True, slots=True)
+class FilterFailed:
+    """A filter made an acknowledged attempt `failed: filter`; `result` is the attempt as it stands now."""
+
+    result: AttemptResult
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Attempts wait for their filters, and the next iteration waits for them; 0 once it goes on."""
+
+    experiment: str
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class AlertChanged:
+    """Something happened to an alert, and it is written."""
+
+    event: AlertEvent
+
+
+@dataclass(frozen=True, slots=True)
 class ProbeSummary:
     """Counts of one probe in one iteration, and its remote seconds."""
 
@@ -117,6 +140,7 @@ class IterationClosed:
         probes: counts per probe, in order.
         state: `closed`, or `interrupted` when it was cut short.
         unreached_on: hosts that were on but could not be collected.
+        firing: severity → alerts that fire now.
     """
 
     experiment: str
@@ -125,6 +149,7 @@ class IterationClosed:
     probes: Sequence[ProbeSummary]
     state: str = "closed"
     unreached_on: Sequence[str] = ()
+    firing: Mapping[Severity, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +205,9 @@ Event = (
     | VisitStarted
     | VisitEnded
     | AttemptRecorded
+    | FilterFailed
+    | Backlog
+    | AlertChanged
     | IterationClosed
     | WaitingForNext
     | Owed

@@ -7,18 +7,23 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ddcplay.engine.chains import Chains
 from ddcplay.engine.due import Due
 from ddcplay.engine.events import (
+    Backlog,
     ExperimentEnded,
     ExperimentStarted,
     IterationClosed,
     Notice,
 )
-from ddcplay.engine.iteration import Iteration, Services
+from ddcplay.engine.iteration import Iteration
 from ddcplay.engine.pace import Pace
-from ddcplay.engine.pipeline import Closing, Pipeline
+from ddcplay.engine.pipeline import Closing, Pipeline, Places
+from ddcplay.engine.reporting import Reporting
 from ddcplay.engine.roster import Pair, Roster
+from ddcplay.engine.services import Services
 from ddcplay.engine.single_shot import SingleShot
+from ddcplay.engine.telling import Telling
 from ddcplay.engine.window import Pass
 from ddcplay.model.plan import Plan
 from ddcplay.model.playbook import Play
@@ -49,6 +54,7 @@ class ExperimentSetup:
         at_once: the first iteration does not wait for its slot (`--once`).
         pool: every host of the play, whatever `--limit` left in the plan; None when nothing was left out.
         again: probes of a single shot that are owed anew on all hosts of the plan.
+        silent: nothing leaves the house: no mail, no push, no heartbeat.
     """
 
     play: Play
@@ -62,6 +68,7 @@ class ExperimentSetup:
     at_once: bool = False
     pool: Collection[str] | None = None
     again: tuple[str, ...] = ()
+    silent: bool = False
 
 
 class Experiment:
@@ -116,16 +123,40 @@ class Experiment:
             store.close()
 
     def _pipeline(self, store: ExperimentStore) -> Pipeline:
+        setup, services = self._setup, self._services
+        post = None if setup.silent else services.post
+        reporting = Reporting(self._play, store, setup.directory, None if post is None else post.sender)
+        telling = Telling(
+            self._play,
+            self._plan,
+            store,
+            post,
+            reporting,
+            observers=services.observers,
+            clock=self._clock,
+        )
+        filters = services.filters.begin()
+        chains = Chains(
+            self._play,
+            self._plan,
+            setup.directory,
+            store,
+            telling,
+            observers=services.observers,
+            make=filters.make,
+            end=filters.close,
+        )
+        keep = {probe.name: str(probe.options.get("keep", "always")) for probe in self._play.probes}
         return Pipeline(
             self._plan.experiment,
-            store,
-            Archive(self._setup.directory, store),
-            TraceFiles(self._setup.directory),
-            keep={probe.name: str(probe.options.get("keep", "always")) for probe in self._play.probes},
-            observers=self._services.observers,
+            Places(store, Archive(setup.directory, store), TraceFiles(setup.directory), keep),
+            chains,
+            telling,
+            observers=services.observers,
             clock=self._clock,
-            threaded=self._services.threaded,
+            threaded=services.threaded,
             pays_debts=self._play.schedule.single_shot is not None,
+            leaving=services.stop.leave.is_set,
         )
 
     def _announce(self) -> None:
@@ -224,14 +255,17 @@ class Experiment:
     def _wait_for_room(self, pipeline: Pipeline) -> bool:
         """Hold the next iteration while too much waits for the pipeline (design §9.10)."""
         told = False
-        while pipeline.backlog() > self._setup.max_backlog:
+        while (waiting := pipeline.backlog()) > self._setup.max_backlog:
             pipeline.check()
+            self._tell(Backlog(self._plan.experiment, waiting))
             if not told:
-                text = f"{pipeline.backlog()} attempts wait for their filters; the next iteration waits too"
+                text = f"{waiting} attempts wait for their filters; the next iteration waits too"
                 self._tell(Notice("warning", text, self._plan.experiment))
                 told = True
             if self._clock.wait(self._services.stop.finish, BACKLOG_CHECK_S):
                 return False
+        if told:
+            self._tell(Backlog(self._plan.experiment, 0))
         return True
 
     def _make(self, store: ExperimentStore, pipeline: Pipeline, missed: int, shot: SingleShot | None) -> bool:

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 
-from ddcplay.engine.dispatcher import Dispatcher, Endpoint, Job
-from ddcplay.engine.events import HostSwept, IterationStarted, Observers, VisitEnded, VisitStarted
-from ddcplay.engine.gate import CredentialGate, Ticket
+from ddcplay.engine.dispatcher import Endpoint, Job
+from ddcplay.engine.events import HostSwept, IterationStarted, VisitEnded, VisitStarted
+from ddcplay.engine.gate import Ticket
 from ddcplay.engine.inbox import Inbox
 from ddcplay.engine.pipeline import Closing, Pipeline
 from ddcplay.engine.roster import Roster
-from ddcplay.engine.stop import StopRequest
-from ddcplay.engine.sweeping import Sweep, Sweeping
+from ddcplay.engine.services import Services
+from ddcplay.engine.sweeping import Sweeping
 from ddcplay.engine.visit import Login, LoginReport, News, VisitResult
 from ddcplay.engine.window import Pass
 from ddcplay.model.plan import Plan, Target, Visit
@@ -24,35 +23,11 @@ from ddcplay.model.playbook import Play
 from ddcplay.model.result import AttemptResult, Reason
 from ddcplay.store.base import IterationState
 from ddcplay.transport.sweep import HostState, SweepAnswer
-from ddcplay.units import Clock
 
 CANARY_S = 5.0
 """What a login-only canary may take (design §9.3)."""
 LOST_AFTER_S = 10.0
 """A visit that is silent for this long past its budget was lost with its worker."""
-
-
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What all iterations of a process share.
-
-    Args:
-        clock: the process's time.
-        dispatcher: starts visits.
-        gate: lets logins through.
-        sweep: finds out who is there.
-        observers: told of progress.
-        stop: asked by the user.
-        threaded: False runs the sweep in the caller's thread (virtual time).
-    """
-
-    clock: Clock
-    dispatcher: Dispatcher
-    gate: CredentialGate
-    sweep: Sweep
-    observers: Observers
-    stop: StopRequest
-    threaded: bool = True
 
 
 class Iteration:

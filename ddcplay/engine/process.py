@@ -13,10 +13,12 @@ from ddcplay.engine.dispatcher import Dispatcher
 from ddcplay.engine.events import IterationClosed, Notice, Observer, Observers
 from ddcplay.engine.executors import Means
 from ddcplay.engine.experiment import Experiment, ExperimentSetup
+from ddcplay.engine.filters import FilterMeans
 from ddcplay.engine.gate import CredentialGate
-from ddcplay.engine.iteration import Services
 from ddcplay.engine.leftovers import CleanProbe
+from ddcplay.engine.post_office import PostOffice
 from ddcplay.engine.redacted import Redacted
+from ddcplay.engine.services import Services
 from ddcplay.engine.stop import StopRequest
 from ddcplay.engine.sweeping import Sweep
 from ddcplay.errors import DdcplayError
@@ -136,10 +138,21 @@ def _services(
                 executor.abort()
                 return
 
+    root = settings.project_root
+    filters = FilterMeans((root, root / "filters"), settings.filter_timeout_s, redactor.text)
+    post = PostOffice(
+        settings,
+        secrets.resolve,
+        redactor.text,
+        clock,
+        lambda text: observers.handle(Notice("warning", text)),
+    )
     stop.listen(asked.set)
     threading.Thread(target=watch, daemon=True, name="abort").start()
     try:
-        yield Services(clock, dispatcher, gate, sweep or real_sweep, observers, stop)
+        yield Services(
+            clock, dispatcher, gate, sweep or real_sweep, observers, stop, filters=filters, post=post
+        )
     finally:
         stop.unlisten(asked.set)
         over.set()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ddcplay.engine.events import AttemptRecorded, Event, Notice, Observer
+from ddcplay.engine.events import AlertChanged, AttemptRecorded, Event, FilterFailed, Notice, Observer
+from ddcplay.model.result import AttemptResult
 from ddcplay.secrets.redact import Redactor
 
 
@@ -27,17 +28,22 @@ class Redacted:
     def _clean(self, event: Event) -> Event:
         if isinstance(event, Notice):
             return replace(event, text=self._redactor.text(event.text))
-        if not isinstance(event, AttemptRecorded):
-            return event
-        result = event.result
+        if isinstance(event, AlertChanged):
+            told = event.event
+            return AlertChanged(replace(told, message=self._redactor.text(told.message)))
+        if isinstance(event, AttemptRecorded):
+            return AttemptRecorded(self._clean_result(event.result))
+        if isinstance(event, FilterFailed):
+            return FilterFailed(self._clean_result(event.result))
+        return event
+
+    def _clean_result(self, result: AttemptResult) -> AttemptResult:
         text = result.stderr_text
-        return AttemptRecorded(
-            replace(
-                result,
-                detail=self._redactor.text(result.detail),
-                stdout=self._redactor.raw(result.stdout),
-                stderr=self._redactor.raw(result.stderr),
-                stderr_text=None if text is None else self._redactor.text(text),
-                data=self._redactor.value(result.data),
-            )
+        return replace(
+            result,
+            detail=self._redactor.text(result.detail),
+            stdout=self._redactor.raw(result.stdout),
+            stderr=self._redactor.raw(result.stderr),
+            stderr_text=None if text is None else self._redactor.text(text),
+            data=self._redactor.value(result.data),
         )

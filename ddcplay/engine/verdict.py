@@ -6,21 +6,27 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import ClassVar
 
 from ddcplay.engine.events import IterationClosed, ProbeSummary
 from ddcplay.errors import UsageError
+from ddcplay.model.alert import Severity
 from ddcplay.model.result import REASONS, Outcome, Reason, outcome_of
 
 EXIT_INTERRUPTED = 130
 EXIT_FAILED = 3
 EXIT_UNAVAILABLE = 4
+EXIT_ALERT = 5
 
-_SEVERITY = (1, 2, EXIT_INTERRUPTED, 5, EXIT_FAILED, EXIT_UNAVAILABLE)
+_SEVERITY = (1, 2, EXIT_INTERRUPTED, EXIT_ALERT, EXIT_FAILED, EXIT_UNAVAILABLE)
 """Worst first (design §7)."""
 
 _CONDITION = re.compile(r"(?P<subject>[a-z_]+)\s*(?:>\s*(?P<limit>\d+(?:\.\d+)?)\s*(?P<percent>%)?)?")
+_ALERT = re.compile(r"alert\s*(?:=\s*(?P<severity>[a-z_]*))?")
 _OUTCOMES = (Outcome.FAILED, Outcome.UNAVAILABLE, Outcome.SKIPPED)
-_FORMS = "write failed>0, failed>5%, unavailable>60%, skipped>10, or a reason such as auth; commas join them"
+_FORMS = (
+    "write failed>0, failed>5%, unavailable>60%, skipped>10, a reason such as auth, alert=critical; , joins"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,24 @@ class Condition:
 
 
 @dataclass(frozen=True, slots=True)
+class AlertCondition:
+    """A term `alert` or `alert=SEVERITY`: an alert at least so severe fires when the run ends.
+
+    Args:
+        severity: the least that counts.
+    """
+
+    severity: Severity = Severity.INFO
+    exit_code: ClassVar[int] = EXIT_ALERT
+
+    def holds(self, closed: IterationClosed) -> bool:
+        """Say whether such an alert fires."""
+        order = list(Severity)
+        least = order.index(self.severity)
+        return any(count for severity, count in closed.firing.items() if order.index(severity) >= least)
+
+
+@dataclass(frozen=True, slots=True)
 class FailOn:
     """What makes a run fail: any of its conditions.
 
@@ -63,7 +87,7 @@ class FailOn:
         conditions: in the order written.
     """
 
-    conditions: tuple[Condition, ...] = (Condition(Outcome.FAILED),)
+    conditions: tuple[Condition | AlertCondition, ...] = (Condition(Outcome.FAILED),)
 
     @classmethod
     def parse(cls, text: str) -> FailOn:
@@ -112,13 +136,20 @@ def worst(codes: Iterable[int]) -> int:
     return next((code for code in _SEVERITY if code in found), 0)
 
 
-def _condition(term: str) -> Condition:
-    if term.startswith("alert"):
-        raise UsageError(f"--fail-on: {term!r} is not available yet: there are no alerts", _FORMS)
+def _condition(term: str) -> Condition | AlertCondition:
+    alert = _ALERT.fullmatch(term)
+    if alert is not None:
+        return AlertCondition(_severity(alert["severity"] or "info"))
     match = _CONDITION.fullmatch(term)
     if match is None:
         raise UsageError(f"--fail-on: {term!r} cannot be read", _FORMS)
     return Condition(_subject(match["subject"]), float(match["limit"] or 0), bool(match["percent"]))
+
+
+def _severity(word: str) -> Severity:
+    if word in set(Severity):
+        return Severity(word)
+    raise UsageError(f"--fail-on: {word!r} is no severity", f"write alert=, then {', '.join(Severity)}")
 
 
 def _subject(word: str) -> Outcome | Reason:

@@ -94,6 +94,22 @@ def parse_line(text: str) -> TraceLine:
     )
 
 
+def trace_since(path: Path, iteration: int) -> bytes:
+    """Return the whole lines of a trace file that are newer than an iteration; empty when there are none."""
+    try:
+        lines = path.read_bytes().splitlines(keepends=True)
+    except OSError:
+        return b""
+    newer: list[bytes] = []
+    for line in reversed(lines):
+        number = _iteration_of(line)
+        if 0 <= number <= iteration:
+            break
+        if line.endswith(b"\n"):
+            newer.append(line)
+    return b"".join(reversed(newer))
+
+
 class TraceFiles:
     """The `.trace` files of one experiment; lines go in order of iteration, each once, whole or not at all.
 

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 import orjson
 
-from ddcplay.engine.events import AttemptRecorded, Event
+from ddcplay.engine.events import AttemptRecorded, Event, FilterFailed
 from ddcplay.model.result import AttemptResult
 from ddcplay.ui.safe_text import decode_output
 from ddcplay.ui.words import utc_time
@@ -69,11 +69,14 @@ class JsonLines:
         self._gone = False
 
     def handle(self, event: Event) -> None:
-        """Write one line per acknowledged attempt."""
-        if not isinstance(event, AttemptRecorded) or self._gone:
+        """Write one line per acknowledged attempt, and one more when a filter fails it afterwards."""
+        if not isinstance(event, AttemptRecorded | FilterFailed) or self._gone:
             return
+        fields = attempt_fields(event.result)
+        if isinstance(event, FilterFailed):
+            fields["revised"] = True
         try:
-            self._stream.write(dump_line(attempt_fields(event.result)))
+            self._stream.write(dump_line(fields))
             self._stream.flush()
         except (OSError, ValueError):  # ValueError: the stream was closed under us
             self._gone = True

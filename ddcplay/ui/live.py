@@ -20,12 +20,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ddcplay.engine.events import Event, IterationClosed, Notice
+from ddcplay.engine.events import AlertChanged, Event, IterationClosed, Notice
 from ddcplay.model.result import AttemptResult
 from ddcplay.ui.rooms import WIDE, rooms_text
 from ddcplay.ui.safe_text import safe_text
 from ddcplay.ui.state import PlayState, RunState
-from ddcplay.ui.words import closed_words, iso_time, owed_words, plural
+from ddcplay.ui.words import alert_level, alert_words, closed_words, iso_time, owed_words, plural
 from ddcplay.units import Clock, format_duration
 
 REFRESH_S = 0.25
@@ -75,6 +75,8 @@ class LiveProgress:
         if isinstance(event, Notice):
             about = f"{event.experiment}: " if event.experiment else ""
             self.say(f"{about}{event.text}", event.level)
+        elif isinstance(event, AlertChanged):
+            self.say(alert_words(event.event), alert_level(event.event))
         elif isinstance(event, IterationClosed) and self._repeats(event.experiment):
             self.say(closed_words(event), "info")
 
@@ -152,6 +154,8 @@ def _title(play: PlayState, now: float, width: int) -> Text:
     # What matters most stands first: a narrow screen cuts the end.
     if play.ended:
         title.append(f" · ended: {safe_text(play.ended)}", style="bold")
+    elif play.waiting:
+        title.append(f" · {plural(play.waiting, 'attempt')} wait for their filters", style="bold yellow")
     elif play.owed is not None:
         title.append(f" · {owed_words(play.owed, now)}", style="bold")
     elif play.next_at is not None:

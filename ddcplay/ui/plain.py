@@ -7,10 +7,12 @@ from collections.abc import Callable
 from typing import TextIO
 
 from ddcplay.engine.events import (
+    AlertChanged,
     AttemptRecorded,
     Event,
     ExperimentEnded,
     ExperimentStarted,
+    FilterFailed,
     IterationClosed,
     IterationStarted,
     Notice,
@@ -20,7 +22,15 @@ from ddcplay.engine.events import (
 )
 from ddcplay.model.result import Outcome
 from ddcplay.ui.safe_text import safe_text, safe_values
-from ddcplay.ui.words import attempt_words, closed_words, iso_time, owed_words, plural, started_words
+from ddcplay.ui.words import (
+    alert_words,
+    attempt_words,
+    closed_words,
+    iso_time,
+    owed_words,
+    plural,
+    started_words,
+)
 from ddcplay.units import Clock, format_duration
 
 
@@ -72,9 +82,6 @@ class PlainLines:
                 return started_words(event)
             case IterationClosed():
                 return closed_words(event)
-            case AttemptRecorded(result=result):
-                shown = result.outcome is Outcome.FAILED or self._verbosity > 0
-                return attempt_words(result) if shown else ""
             case Owed():
                 return f"{safe_text(event.experiment)}: {owed_words(event, self._clock.now())}"
             case WaitingForNext():
@@ -87,6 +94,18 @@ class PlainLines:
             case ExperimentEnded():
                 made = plural(event.iterations, "iteration")
                 return f"{safe_text(event.experiment)}: ended after {made}: {event.why}"
+            case _:
+                return self._result_words(event)
+
+    def _result_words(self, event: Event) -> str:
+        match event:
+            case AttemptRecorded(result=result):
+                shown = result.outcome is Outcome.FAILED or self._verbosity > 0
+                return attempt_words(result) if shown else ""
+            case FilterFailed(result=result):
+                return attempt_words(result)
+            case AlertChanged():
+                return alert_words(event.event)
             case _:
                 return ""
 

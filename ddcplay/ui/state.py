@@ -12,10 +12,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ddcplay.engine.events import (
+    AlertChanged,
     AttemptRecorded,
+    Backlog,
     Event,
     ExperimentEnded,
     ExperimentStarted,
+    FilterFailed,
     HostSwept,
     IterationClosed,
     IterationStarted,
@@ -108,6 +111,8 @@ class PlayState:
     next_at: float | None = None
     ended: str = ""
     owed: Owed | None = None
+    waiting: int = 0
+    """Attempts that wait for their filters while the next iteration waits for them."""
     progress: deque[tuple[float, int]] = field(default_factory=deque)
 
     def begin(self, event: IterationStarted, now: float) -> None:
@@ -153,6 +158,11 @@ class PlayState:
         if result.outcome is Outcome.FAILED:
             self.failures.append(result)
         self.update(result.host, number, settled=_BY_OUTCOME[result.outcome])
+
+    def revise(self, result: AttemptResult, number: int) -> None:
+        """Take note that a filter failed an acknowledged attempt."""
+        self.failures.append(result)
+        self.update(result.host, number, settled=HostStatus.FAILED)
 
     def rate(self, now: float) -> float:
         """Return attempts per second over the last seconds."""
@@ -204,7 +214,15 @@ class RunState:
                 play = self.plays.get(event.result.experiment)
                 if play is not None:
                     play.record(event.result, now, self.version)
-            case Notice():
+            case FilterFailed():
+                play = self.plays.get(event.result.experiment)
+                if play is not None:
+                    play.revise(event.result, self.version)
+            case Backlog():
+                play = self.plays.get(event.experiment)
+                if play is not None:
+                    play.waiting = event.waiting
+            case Notice() | AlertChanged():
                 pass
             case _:
                 known = self.plays.get(event.experiment)

@@ -50,6 +50,9 @@ def run_summary(experiment: str, closed: IterationClosed | None, directory: Path
     trouble = _trouble(closed.probes)
     if trouble is not None:
         parts += [Text(""), trouble]
+    if any(closed.firing.values()):
+        told = ", ".join(f"{count} {severity}" for severity, count in closed.firing.items() if count)
+        parts += [Text(""), Text(f"alerts that fire: {told}; `ddcplay alerts` lists them", style="bold red")]
     if closed.unreached_on:
         parts += [Text(""), _unreached(closed.unreached_on)]
     return Group(*parts, where, Text(""))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from ddcplay.engine.events import IterationClosed, IterationStarted, Owed, ProbeSummary
+from ddcplay.model.alert import AlertEvent, Happening, Severity
 from ddcplay.model.result import AttemptResult
 from ddcplay.ui.safe_text import safe_text
 from ddcplay.units import format_duration
@@ -43,6 +44,22 @@ def attempt_words(result: AttemptResult) -> str:
     elif result.reason is None:
         words += f" in {format_duration(result.elapsed_s)}"
     return words
+
+
+def alert_words(event: AlertEvent) -> str:
+    """Write what happened to an alert on one line."""
+    identity = event.identity
+    who = " ".join(safe_text(part) for part in (identity.host, identity.key) if part)
+    words = f"{safe_text(identity.experiment)}: alert {safe_text(identity.name)} {event.what}"
+    message = safe_text(event.message, limit=DETAIL_LIMIT)
+    return f"{words}{f' on {who}' if who else ''} ({event.severity}){f': {message}' if message else ''}"
+
+
+def alert_level(event: AlertEvent) -> str:
+    """Return the level a display shows it with."""
+    if event.what in {Happening.RESOLVED, Happening.GONE}:
+        return "info"
+    return "error" if event.severity is Severity.CRITICAL else "warning"
 
 
 def started_words(event: IterationStarted) -> str:

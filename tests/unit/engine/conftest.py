@@ -15,7 +15,7 @@ from ddcplay.engine.events import Observers
 from ddcplay.engine.executors import InlineExecutor, Means
 from ddcplay.engine.experiment import Experiment, ExperimentSetup
 from ddcplay.engine.gate import CredentialGate
-from ddcplay.engine.iteration import Services
+from ddcplay.engine.services import Services
 from ddcplay.engine.stop import StopRequest
 from ddcplay.errors import FaultError
 from ddcplay.model.inventory import SecretRef

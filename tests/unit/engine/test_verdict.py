@@ -92,7 +92,7 @@ def test_worst_code_wins(codes: tuple[int, ...], code: int) -> None:
     [
         ("", "empty"),
         (" , ", "empty"),
-        ("alert=critical", "not available yet"),
+        ("alert=terrible", "no severity"),
         ("faild>5%", "did you mean 'failed'"),
         ("failed>", "cannot be read"),
         ("failed<5", "cannot be read"),
