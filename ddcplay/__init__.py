@@ -2,4 +2,22 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ddcplay.filtering.base import DropRecord, Filter, FilterContext, HostView, Record
+
 __version__ = "0.1.0"
+
+__all__ = ["DropRecord", "Filter", "FilterContext", "HostView", "Record", "__version__"]
+
+
+def __getattr__(name: str) -> object:
+    if name in __all__:
+        return getattr(import_module("ddcplay.filtering.base"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

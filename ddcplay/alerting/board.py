@@ -13,7 +13,15 @@ from ddcplay.alerting import pool
 from ddcplay.alerting.book import NOTE_MEMBER, Book, Finding, Taken
 from ddcplay.alerting.machine import acknowledge
 from ddcplay.alerting.view import HostSeen, IterationView
-from ddcplay.model.alert import AlertCheck, AlertIdentity, AlertUpdate, CheckRow, Silence, Status
+from ddcplay.model.alert import (
+    POOL_RULES,
+    AlertCheck,
+    AlertIdentity,
+    AlertUpdate,
+    CheckRow,
+    Silence,
+    Status,
+)
 from ddcplay.model.playbook import AlertPolicy
 
 __all__ = ["Board", "HostSeen", "IterationView", "Taken"]
@@ -71,8 +79,8 @@ class Board:
         """Take what one attempt found that reached the host.
 
         Args:
-            host: inventory name.
-            probe: the attempt's.
+            host: inventory name; empty for what the engine itself finds about the pool.
+            probe: the attempt's; empty as `host`.
             checks: of its filters, in order; rows of one name and key are one observation, the worst counts.
             at: UTC Unix seconds.
         """
@@ -131,7 +139,7 @@ class Board:
             pool.remember_share(book, host, probe, check, at)
             return
         about_all = book.get(book.identity(check.name))
-        if about_all is not None and about_all.probe == probe:  # the rule counted until now
+        if host and about_all is not None and about_all.probe == probe:  # the rule counted until now
             self._close_rule(check.name, probe, at)
         for row in check.rows:
             identity = book.identity(check.name, host, row.key)
@@ -171,7 +179,7 @@ class Board:
 def _name(probe: str, name: str) -> str:
     """Return a rule's name; the names of rules about the pool are taken."""
     name = _clean(name, MAX_KEY)
-    return f"{probe}/{name}" if name in pool.POOL_NAMES else name
+    return f"{probe}/{name}" if name in POOL_RULES else name
 
 
 def _rank(bad: bool | None) -> int:  # noqa: FBT001 - the observation itself

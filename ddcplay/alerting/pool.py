@@ -13,8 +13,6 @@ from ddcplay.model.playbook import Absent, AlertPolicy, Vanish
 from ddcplay.units import format_duration
 
 ABSENT, VANISH, OFFLINE = "absent", "vanish", "coordinator_offline"
-POOL_NAMES = frozenset({ABSENT, VANISH, OFFLINE})
-"""Names of rules that are no filter's."""
 
 
 def remember_share(book: Book, host: str, probe: str, check: AlertCheck, at: float) -> None:

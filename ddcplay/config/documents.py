@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
@@ -33,11 +33,12 @@ from ddcplay.config.values import (
     Whole,
 )
 from ddcplay.config.words import WrongValueError, describe, nearest
+from ddcplay.model.codebook import SECTIONS, USERS
 from ddcplay.model.inventory import SecretRef
 from ddcplay.model.playbook import PingMethod
 from ddcplay.model.result import Reason
 
-KINDS = ("command", "powershell", "script", "exe", "wmi")
+KINDS = ("command", "powershell", "script", "exe", "wmi", "w32probe")
 """Kinds this program brings itself; others come as plug-ins of group `ddcplay.probes`."""
 
 KIND_OPTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -191,6 +192,8 @@ def check_body(kind: str, body: object) -> str | None:
         return None
     if kind == "wmi" and isinstance(body, Mapping):
         return _check_queries(body)
+    if kind == "w32probe":
+        return _check_w32probe(body)
     if not isinstance(body, str):
         wanted = "a query or a mapping of queries" if kind == "wmi" else "text"
         return f"must be {wanted}, not {describe(body)}"
@@ -217,6 +220,33 @@ def _check_queries(queries: Mapping[Any, Any]) -> str | None:
         if not isinstance(query, str) or not query.strip():
             return f"has a query {name!r} that is {describe(query)}; a query is text"
     return None
+
+
+def _check_w32probe(options: object) -> str | None:
+    """Say what is wrong with the options of `w32probe`; nothing written means all of its defaults."""
+    if options is None:
+        return None
+    if not isinstance(options, Mapping):
+        return f"must be a mapping of options, or empty, not {describe(options)}"
+    for key, value in options.items():
+        if key == "users":
+            if value not in USERS:
+                return f"has `users` that is {describe(value)}; known: {', '.join(USERS)}"
+        elif key == "sections":
+            chosen = [value] if isinstance(value, str) else value
+            if not isinstance(chosen, list | tuple) or not chosen:
+                return f"has `sections` that is {describe(value)}; write a list of {', '.join(SECTIONS)}"
+            for section in chosen:
+                if section not in SECTIONS:
+                    return f"has no section {section!r}{_meant(section, SECTIONS)}"
+        else:
+            return f"has no option {key!r}{_meant(key, ('users', 'sections'))}"
+    return None
+
+
+def _meant(word: object, known: Collection[str]) -> str:
+    close = nearest(word, known) if isinstance(word, str) else None
+    return f"; did you mean {close!r}?" if close else f"; known: {', '.join(known)}"
 
 
 class ProbeOptions(Document):

@@ -39,9 +39,7 @@ LATER: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "probe": {
             "filters": "filter chains",
         },
-        "kind": {
-            "w32probe": "the paper's metrics by WQL",
-        },
+        "kind": {},
     }
 )
 """Level → key → what it will do; these keys are refused with `not yet`."""

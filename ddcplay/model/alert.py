@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+POOL_RULES = frozenset({"absent", "vanish", "coordinator_offline"})
+"""Names of rules about the pool; no filter can have them."""
+
 
 class Severity(StrEnum):
     """How bad, in Prometheus' usual words."""
@@ -81,8 +84,8 @@ class AlertState:
         acknowledged: a human has taken it; no reminders until it resolves.
         history: the last 21 observations, `x` bad, `.` good, oldest first.
         flapping: it changes so often that single changes are not told.
-        told_since: UTC Unix second at which the firing humans were told of began, None when they believe it is
-            fine; `fired_at` may be over or newer while changes are held back.
+        told_since: UTC Unix second at which the firing that humans were told of began, None when they
+            believe it is fine; `fired_at` may be over or newer while changes are held back.
         note: what a kind of rule has to remember besides (`vanish`: who was on), opaque to everyone else.
     """
 

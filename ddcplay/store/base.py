@@ -80,7 +80,8 @@ class ChainDone:
         outcome_override: `Reason.FILTER` when the chain failed; the attempt's outcome follows it.
         detail: replaces the attempt's when there is an override.
         hint: replaces the attempt's when there is an override.
-        of: the attempt itself; needed as soon as one of the fields below is not empty.
+        of: the attempt itself, as it was before the chain; needed as soon as there is a sample, fact, state,
+            event or item.
         samples: what `store` kept; `Sample.label` is unique within the attempt.
         statics: facts that are new or changed, valid from the attempt's start.
         states: filter label → its new state (JSON values); None removes it.
@@ -102,6 +103,11 @@ class ChainDone:
     events: tuple[AlertEvent, ...] = ()
     items: tuple[MailItem, ...] = ()
     outgoing: tuple[Outgoing, ...] = ()
+
+    @property
+    def needs_of(self) -> bool:
+        """Say whether something is to be written that belongs to the attempt's host and moment."""
+        return bool(self.samples or self.statics or self.states or self.events or self.items)
 
     def applied_to(self, pending: PendingAttempt) -> PendingAttempt:
         """Return the attempt as commit 2 leaves it; this is what the archive must be given."""
@@ -138,13 +144,39 @@ class StoredEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredSample:
+    """A sample as it lies in the database.
+
+    Args:
+        attempt: id of the attempt it is from.
+        probe: the probe's name.
+        label: of the `store` filter, empty for the first of a probe.
+        host: inventory name.
+        iteration: id of the iteration.
+        at: start of the attempt, UTC Unix seconds.
+        data: JSON values.
+        key: as in `Sample`.
+    """
+
+    attempt: int
+    probe: str
+    label: str
+    host: str
+    iteration: int
+    at: float
+    data: object = field(repr=False)
+    key: str | Mapping[str, str] = ""
+
+
+@dataclass(frozen=True, slots=True)
 class IterationEffects:
     """What the end of an iteration changes, written in the transaction that closes it.
 
     Args:
         states: (probe, filter label) → state that a filter left in `iteration_end`.
         alerts: alerts as they stand now.
-        events: what happened to alerts and is told later; those told at once are in `told` of nobody.
+        events: what happened to alerts and is told later.
+        told_events: what happened to alerts and is told by `outgoing`; kept for the history.
         outgoing: the digest, the report, pushes; a `message_id` that is there already is not added again.
         told: ids of the events and items that `outgoing` tells.
         reported_until: iteration up to which the report just made reaches, None when there is none.
@@ -153,6 +185,7 @@ class IterationEffects:
     states: Mapping[tuple[str, str], object] = field(default_factory=dict)
     alerts: tuple[AlertUpdate, ...] = ()
     events: tuple[AlertEvent, ...] = ()
+    told_events: tuple[AlertEvent, ...] = ()
     outgoing: tuple[Outgoing, ...] = ()
     told: tuple[int, ...] = ()
     reported_until: int | None = None

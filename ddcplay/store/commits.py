@@ -11,18 +11,35 @@ import sqlalchemy as sa
 from ddcplay.errors import StoreError
 from ddcplay.model.result import AttemptResult, outcome_of
 from ddcplay.store import leftovers, schema
-from ddcplay.store.base import ArchivedAttempt, ChainDone, FileEnd, IterationRecord, Provenance
+from ddcplay.store.base import (
+    ArchivedAttempt,
+    ChainDone,
+    FileEnd,
+    IterationEffects,
+    IterationRecord,
+    Provenance,
+)
 from ddcplay.store.dialect import insert_missing, insert_or_replace
+from ddcplay.store.effect_commits import write_chains, write_iteration
 from ddcplay.store.rows import attempt_row, output_row, storable
+from ddcplay.store.sightings import note_asked, note_seen
 
 _OF_ATTEMPT = sa.and_(
     schema.attempt.c.experiment_id == sa.bindparam("of_experiment"),
     schema.attempt.c.id == sa.bindparam("of_id"),
 )
-_CHAIN_DONE = sa.update(schema.attempt).where(_OF_ATTEMPT).values(chain="done")
+_PENDING = sa.and_(_OF_ATTEMPT, schema.attempt.c.chain == "pending")  # a chain is committed once
+_CHAIN_DONE = sa.update(schema.attempt).where(_PENDING).values(chain="done")
+_VERDICT = ("outcome", "reason", "detail", "hint")
+_VERDICT_KEPT = sa.insert(schema.overridden).from_select(
+    ("experiment_id", "attempt_id", *_VERDICT),
+    sa.select(
+        schema.attempt.c.experiment_id, schema.attempt.c.id, *(schema.attempt.c[name] for name in _VERDICT)
+    ).where(_PENDING),
+)
 _CHAIN_CHANGED = (
     sa.update(schema.attempt)
-    .where(_OF_ATTEMPT)
+    .where(_PENDING)
     .values(
         chain="done",
         outcome=sa.bindparam("new_outcome"),
@@ -77,6 +94,7 @@ def open_iteration(
     connection.execute(insert_missing(connection, schema.roster), roster)
     connection.execute(insert_missing(connection, schema.playbook), playbook)
     add_hosts(connection, experiment_id, fresh)
+    note_asked(connection, experiment_id, fresh, record.started_at)
     connection.execute(
         sa.insert(schema.iteration),
         {
@@ -113,8 +131,9 @@ def close_iteration(
     remote_s: float,
     state: str,
     missed: int,
+    effects: IterationEffects,
 ) -> None:
-    """Write an iteration's end; `key` is (experiment id, iteration id)."""
+    """Write an iteration's end and what comes with it; `key` is (experiment id, iteration id)."""
     table = schema.iteration
     changed = connection.execute(
         sa.update(table)
@@ -122,6 +141,7 @@ def close_iteration(
         .values(closed_at=closed_at, remote_s=remote_s, state=state, missed=table.c.missed + missed)
     )
     _expect(changed.rowcount, 1, f"iteration {key[1]}")
+    write_iteration(connection, key[0], key[1], closed_at, effects)
 
 
 def note_trace_written(connection: sa.Connection, experiment_id: int, iteration: int) -> None:
@@ -152,10 +172,11 @@ def add_attempts(
     if outputs:
         connection.execute(sa.insert(schema.output), outputs)
     leftovers.record(connection, experiment_id, numbers, results)
+    note_seen(connection, experiment_id, results, fresh)
 
 
 def finish_chains(connection: sa.Connection, experiment_id: int, done: Sequence[ChainDone]) -> None:
-    """Commit 2: `chain = done`, and what the chain made of the attempt."""
+    """Commit 2: `chain = done`, and what the chain made of the attempt; a chain that is done is refused."""
     plain = [
         {"of_experiment": experiment_id, "of_id": item.attempt_id}
         for item in done
@@ -173,9 +194,12 @@ def finish_chains(connection: sa.Connection, experiment_id: int, done: Sequence[
         for item in done
         if item.outcome_override is not None
     ]
+    if changed:
+        connection.execute(_VERDICT_KEPT, changed)
     for statement, rows in ((_CHAIN_DONE, plain), (_CHAIN_CHANGED, changed)):
         if rows:
             _expect(connection.execute(statement, rows).rowcount, len(rows), "attempts with a finished chain")
+    write_chains(connection, experiment_id, done)
 
 
 def mark_archived(

@@ -118,18 +118,19 @@ def _sqlite_setup(*, durability: str, read_only: bool) -> Callable[[sqlite3.Conn
 
 def insert_missing(connection: sa.Connection, table: sa.Table) -> Upsert:
     """Return an INSERT that leaves rows alone whose key is already there."""
-    return _insert(connection, table).on_conflict_do_nothing()
+    return upsert(connection, table).on_conflict_do_nothing()
 
 
 def insert_or_replace(connection: sa.Connection, table: sa.Table) -> Upsert:
     """Return an INSERT that overwrites the other columns of rows whose key is already there."""
-    statement = _insert(connection, table)
+    statement = upsert(connection, table)
     keys = [column.name for column in table.primary_key]
     changed = {c.name: statement.excluded[c.name] for c in table.columns if c.name not in keys}
     return statement.on_conflict_do_update(index_elements=keys, set_=changed)
 
 
-def _insert(connection: sa.Connection, table: sa.Table) -> Upsert:
+def upsert(connection: sa.Connection, table: sa.Table) -> Upsert:
+    """Return an INSERT that can be told what to do about rows whose key is already there."""
     return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
 
 

@@ -17,11 +17,13 @@ import sqlalchemy as sa
 
 from ddcplay.errors import StoreError
 from ddcplay.model.result import AttemptResult
-from ddcplay.store import commits, reads
+from ddcplay.store import commits, effect_reads, reads
+from ddcplay.store.alerts import Alerts
 from ddcplay.store.base import (
     ArchivedAttempt,
     ChainDone,
     FileEnd,
+    IterationEffects,
     IterationRecord,
     IterationState,
     PendingAttempt,
@@ -30,11 +32,13 @@ from ddcplay.store.base import (
 )
 from ddcplay.store.debts import Debts, settle
 from ddcplay.store.dialect import database_url, open_engine, place_of
-from ddcplay.store.faults import store_faults
+from ddcplay.store.faults import already_recorded, store_faults
 from ddcplay.store.leftovers import Leftovers
 from ddcplay.store.lock import ExperimentLock
 from ddcplay.store.migrations import upgrade
 from ddcplay.store.names import collision_key, directory_name
+from ddcplay.store.outbox import StoredOutbox
+from ddcplay.store.sightings import sightings
 from ddcplay.store.writer import Writer
 
 T = TypeVar("T")
@@ -120,6 +124,7 @@ class ExperimentStore:
             )
             self._directories = self._read(lambda c: reads.directories(c, self._id))
             self._last_attempt = self._read(lambda c: reads.last_attempt_id(c, self._id))
+            self._pending = self._read(lambda c: reads.pending_count(c, self._id))
         except BaseException:
             self._writer.close()
             readers.dispose()
@@ -127,6 +132,8 @@ class ExperimentStore:
         self._taken = {collision_key(name) for name in self._directories.values()}
         self.debts = Debts(self._writer, self._read, self._id)
         self.leftovers = Leftovers(self._writer, self._read, self._id)
+        self.alerts = Alerts(self._read, self._id, self.experiment)
+        self.outbox = StoredOutbox(self._writer, self._read, self._id)
 
     # --- iterations
 
@@ -170,9 +177,15 @@ class ExperimentStore:
         return self._read(lambda c: reads.recorded_pairs(c, self._id, iteration))
 
     def close_iteration(
-        self, iteration: int, closed_at: float, remote_s: float, state: IterationState, missed: int = 0
+        self,
+        iteration: int,
+        closed_at: float,
+        remote_s: float,
+        state: IterationState,
+        missed: int = 0,
+        effects: IterationEffects | None = None,
     ) -> None:
-        """Record that an iteration is over.
+        """Record that an iteration is over, and in the same transaction what its end changes.
 
         Args:
             iteration: its id.
@@ -180,9 +193,11 @@ class ExperimentStore:
             remote_s: seconds from its start to its last attempt.
             state: `closed` or `interrupted`.
             missed: slots that passed meanwhile without an iteration; added to those recorded.
+            effects: states, alerts, the digest and whom it tells.
         """
+        key, changes = (self._id, iteration), effects or IterationEffects()
         self._writer.do(
-            lambda c: commits.close_iteration(c, (self._id, iteration), closed_at, remote_s, state, missed),
+            lambda c: commits.close_iteration(c, key, closed_at, remote_s, state, missed, changes),
             f"close iteration {iteration}",
         )
 
@@ -263,22 +278,57 @@ class ExperimentStore:
         try:
             self._writer.do(work, "record attempts")
         except StoreError as error:
-            self._name_duplicate(results, error)
-            raise
+            twice = self._read(lambda c: reads.duplicate_in(c, self._id, results))
+            if twice is None:
+                raise
+            raise already_recorded(twice, self._place) from error
+        self._count_pending(len(results))
         return tuple(numbers)
 
     def pending_chains(self) -> tuple[PendingAttempt, ...]:
         """Return acknowledged attempts whose chain has not ended, with outputs, in attempt order."""
         return self._read(lambda c: reads.pending_chains(c, self._id, self.experiment))
 
+    def pending(self, after: int, limit: int) -> tuple[PendingAttempt, ...]:
+        """Return the next acknowledged attempts whose chain has not ended, with outputs, in attempt order."""
+        return self._read(
+            lambda c: reads.pending_chains(c, self._id, self.experiment, after=after, limit=limit)
+        )
+
+    def pending_count(self) -> int:
+        """Count the attempts whose chain has not ended; costs nothing."""
+        return self._pending
+
     def commit_chains(self, done: Sequence[ChainDone]) -> None:
         """Commit 2: the attempts are through their filters; what these changed is written with it.
 
         Raises:
-            StoreError: nothing of this call was written.
+            StoreError: nothing of this call was written; among others, a chain was committed before.
         """
-        if done:
-            self._writer.do(lambda c: commits.finish_chains(c, self._id, done), "record filter chains")
+        if not done:
+            return
+        if any(item.of is None and item.needs_of for item in done):
+            raise StoreError("a chain left something but not its attempt", "this is a bug, please report it")
+        self._writer.do(lambda c: commits.finish_chains(c, self._id, done), "record filter chains")
+        self._count_pending(-len(done))
+
+    # --- what filters and alerts keep
+
+    def states(self) -> dict[tuple[str, str, str], object]:
+        """Return filter states by (host, probe, label); the host is empty for those of `iteration_end`."""
+        return self._read(lambda c: effect_reads.states(c, self._id))
+
+    def statics(self) -> dict[str, dict[str, object]]:
+        """Return the static facts that hold now: host → field → value."""
+        return self._read(lambda c: effect_reads.statics(c, self._id))
+
+    def seen(self) -> dict[str, tuple[float | None, float]]:
+        """Return host → (when it was last seen on, when it was first asked), UTC Unix seconds."""
+        return self._read(lambda c: sightings(c, self._id))
+
+    def last_report(self) -> tuple[int, float] | None:
+        """Return the iteration the last report reached to and when it was made, None before the first."""
+        return self._read(lambda c: effect_reads.last_report(c, self._id))
 
     # --- archive
 
@@ -334,6 +384,10 @@ class ExperimentStore:
         with store_faults("read", self._place), self._readers.begin() as connection:
             return work(connection)
 
+    def _count_pending(self, more: int) -> None:
+        with self._numbers:
+            self._pending += more
+
     def _name_hosts(self, hosts: Sequence[str]) -> dict[str, str]:
         """Choose directories for hosts not seen before; rows are written by the caller's transaction."""
         fresh = {}
@@ -344,16 +398,3 @@ class ExperimentStore:
                     self._taken.add(collision_key(name))
                     self._directories[host] = fresh[host] = name
         return fresh
-
-    def _name_duplicate(self, results: Sequence[AttemptResult], error: StoreError) -> None:
-        """Say which attempt was there already, when that was the trouble."""
-        seen: set[tuple[int, str, str]] = set()
-        recorded = {iteration: self.recorded_pairs(iteration) for iteration in {r.iteration for r in results}}
-        for r in results:
-            if (r.iteration, r.host, r.probe) in seen or (r.host, r.probe) in recorded[r.iteration]:
-                raise StoreError(
-                    f"attempt {r.probe!r} on {r.host!r} in iteration {r.iteration} is already recorded"
-                    f" in {self._place}",
-                    "nothing was written; leave out the pairs of recorded_pairs()",
-                ) from error
-            seen.add((r.iteration, r.host, r.probe))

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from ddcplay.errors import DdcplayError, StoreError
+from ddcplay.model.result import AttemptResult
 
 # Part of the driver's text, lower case → what to do. The first that fits wins.
 _HINTS = (
@@ -67,6 +68,15 @@ def describe(error: BaseException, action: str, place: str) -> StoreError:
         (hint for part, hint in _HINTS if part in text.lower()), "see the text above; ddcplay doctor may help"
     )
     return StoreError(f"cannot {action} in {place}: {text}", hint)
+
+
+def already_recorded(attempt: AttemptResult, place: str) -> StoreError:
+    """Build the error for an attempt whose pair has a row in its iteration."""
+    return StoreError(
+        f"attempt {attempt.probe!r} on {attempt.host!r} in iteration {attempt.iteration} is already recorded"
+        f" in {place}",
+        "nothing was written; leave out the pairs of recorded_pairs()",
+    )
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 import sqlalchemy as sa
 
-from ddcplay.model.result import Outcome
+from ddcplay.model.result import AttemptResult, Outcome
 from ddcplay.store import schema
 from ddcplay.store.base import FileEnd, IterationRecord, PendingAttempt, ProbeTally
 from ddcplay.store.rows import iteration_from, result_from
@@ -104,16 +104,37 @@ def last_reached(
 
 
 def pending_chains(
-    connection: sa.Connection, experiment_id: int, experiment: str
+    connection: sa.Connection,
+    experiment_id: int,
+    experiment: str,
+    *,
+    after: int = 0,
+    limit: int | None = None,
 ) -> tuple[PendingAttempt, ...]:
     """Return attempts between commit 1 and commit 2, with outputs."""
     query = (
         sa.select(_ATTEMPT, *_OUTPUT_COLUMNS)
         .select_from(_WITH_OUTPUT)
-        .where(_ATTEMPT.c.experiment_id == experiment_id, _UNARCHIVED, _ATTEMPT.c.chain == "pending")
+        .where(
+            _ATTEMPT.c.experiment_id == experiment_id,
+            _UNARCHIVED,
+            _ATTEMPT.c.chain == "pending",
+            _ATTEMPT.c.id > after,
+        )
         .order_by(_ATTEMPT.c.id)
+        .limit(limit)
     )
     return _pending(connection.execute(query).mappings(), experiment)
+
+
+def pending_count(connection: sa.Connection, experiment_id: int) -> int:
+    """Count the attempts between commit 1 and commit 2."""
+    query = (
+        sa.select(sa.func.count())
+        .select_from(_ATTEMPT)
+        .where(_ATTEMPT.c.experiment_id == experiment_id, _UNARCHIVED, _ATTEMPT.c.chain == "pending")
+    )
+    return connection.execute(query).scalar_one()
 
 
 def unarchived(
@@ -221,6 +242,21 @@ def probes(connection: sa.Connection, experiment_id: int) -> tuple[str, ...]:
     )
     found = connection.execute(rosters).scalars()
     return tuple(dict.fromkeys(name for text in found for name in json.loads(text)))
+
+
+def duplicate_in(
+    connection: sa.Connection, experiment_id: int, results: Iterable[AttemptResult]
+) -> AttemptResult | None:
+    """Return the first attempt whose pair is recorded in its iteration, or twice in `results`."""
+    met: dict[int, set[tuple[str, str]]] = {}
+    for result in results:
+        if result.iteration not in met:
+            met[result.iteration] = set(recorded_pairs(connection, experiment_id, result.iteration))
+        pair = result.host, result.probe
+        if pair in met[result.iteration]:
+            return result
+        met[result.iteration].add(pair)
+    return None
 
 
 def first_pending_iteration(connection: sa.Connection, experiment_id: int) -> int | None:

@@ -1,14 +1,14 @@
 """Every table of the store, for SQLite and PostgreSQL alike; the migrations build exactly this.
 
 One database may hold several experiments, so each row carries `experiment_id`. Times are UTC Unix seconds as
-float. `sample static filter_state alert notification` arrive with the capabilities that fill them.
+float. Columns that hold JSON say so.
 """
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 
-HEAD = "0002"  # the newest migration; compared before Alembic is imported, so that opening stays quick
+HEAD = "0003"  # the newest migration; compared before Alembic is imported, so that opening stays quick
 
 metadata = sa.MetaData(
     naming_convention={
@@ -172,4 +172,169 @@ salt = sa.Table(
     metadata,
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("value", sa.LargeBinary, nullable=False),
+)
+
+overridden = sa.Table(  # what an attempt was before its filter chain failed; `replay` starts from it
+    "overridden",
+    metadata,
+    sa.Column("experiment_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("attempt_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text),
+    sa.Column("detail", sa.Text, nullable=False),
+    sa.Column("hint", sa.Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+sample = sa.Table(  # no foreign key: samples may be kept longer than their attempts
+    "sample",
+    metadata,
+    sa.Column("experiment_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("attempt", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("label", sa.Text, primary_key=True),  # tells several `store` filters of one probe apart
+    sa.Column("probe", sa.Text, nullable=False),
+    sa.Column("host", sa.Text, nullable=False),
+    sa.Column("iteration", sa.BigInteger, nullable=False),
+    sa.Column("at", sa.Double, nullable=False),  # start of the attempt
+    sa.Column("data", sa.Text, nullable=False),  # JSON
+    sa.Column("key", sa.Text, nullable=False),  # JSON: a field's name, or field → key field
+)
+sa.Index("ix_sample_pair", sample.c.experiment_id, sample.c.probe, sample.c.host, sample.c.iteration)
+
+static = sa.Table(
+    "static",
+    metadata,
+    sa.Column("experiment_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("host", sa.Text, primary_key=True),
+    sa.Column("field", sa.Text, primary_key=True),
+    sa.Column("valid_from", sa.Double, primary_key=True),
+    sa.Column("valid_to", sa.Double),  # null: it holds now
+    sa.Column("value", sa.Text, nullable=False),  # JSON
+    sa.Column("probe", sa.Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+filter_state = sa.Table(
+    "filter_state",
+    metadata,
+    sa.Column("experiment_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("host", sa.Text, primary_key=True),  # empty: state of `iteration_end`
+    sa.Column("probe", sa.Text, primary_key=True),
+    sa.Column("label", sa.Text, primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),  # JSON
+    sqlite_with_rowid=False,
+)
+
+alert = sa.Table(  # as it stands; one that was never more than good has no row
+    "alert",
+    metadata,
+    sa.Column("experiment_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("host", sa.Text, primary_key=True),  # empty: about the pool
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("status", sa.Text, nullable=False),  # ok, pending, firing
+    sa.Column("fired_at", sa.Double),
+    sa.Column("acknowledged", sa.Boolean, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),  # JSON: every field of the machine's state
+    sa.Column("severity", sa.Text, nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
+    sa.Column("runbook", sa.Text, nullable=False),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("probe", sa.Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+event = sa.Table(  # what is to be told in a digest, and has been
+    "event",
+    metadata,
+    sa.Column("experiment_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("iteration", sa.BigInteger, nullable=False),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),  # alert, item
+    sa.Column("host", sa.Text, nullable=False),
+    sa.Column("probe", sa.Text, nullable=False),
+    sa.Column("payload", sa.Text, nullable=False),  # JSON
+    sa.Column(
+        "told_by", sa.BigInteger
+    ),  # id of the notification; 0: told, though there was nobody to mail to
+    sqlite_with_rowid=False,
+)
+sa.Index(
+    "ix_event_untold",
+    event.c.experiment_id,
+    event.c.id,
+    sqlite_where=event.c.told_by.is_(None),
+    postgresql_where=event.c.told_by.is_(None),
+)
+
+notification = sa.Table(  # the outbox; what is neither sent nor given up waits
+    "notification",
+    metadata,
+    sa.Column("experiment_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("kind", sa.Text, nullable=False),  # mail, push
+    sa.Column("message_id", sa.Text, nullable=False),
+    sa.Column("created_at", sa.Double, nullable=False),
+    sa.Column("payload", sa.LargeBinary, nullable=False),  # emptied once it is sent
+    sa.Column("recipients", sa.Text, nullable=False),  # JSON list
+    sa.Column("target", sa.Text, nullable=False),
+    sa.Column("tries", sa.Integer, nullable=False),
+    sa.Column("next_try_at", sa.Double, nullable=False),
+    sa.Column("sent_at", sa.Double),
+    sa.Column("given_up_at", sa.Double),
+    sa.Column("last_error", sa.Text, nullable=False),
+    sa.UniqueConstraint("experiment_id", "message_id"),
+)
+_WAITING = sa.and_(notification.c.sent_at.is_(None), notification.c.given_up_at.is_(None))
+sa.Index(
+    "ix_notification_waiting",
+    notification.c.experiment_id,
+    notification.c.id,
+    sqlite_where=_WAITING,
+    postgresql_where=_WAITING,
+)
+
+silence = sa.Table(  # written by the command line alone, also while a coordinator runs
+    "silence",
+    metadata,
+    sa.Column("experiment_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("matchers", sa.Text, nullable=False),  # JSON list of [name, glob]
+    sa.Column("starts_at", sa.Double, nullable=False),
+    sa.Column("ends_at", sa.Double, nullable=False),
+    sa.Column("comment", sa.Text, nullable=False),
+    sa.Column("created_by", sa.Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+acknowledgement = sa.Table(  # written by the command line alone, also while a coordinator runs
+    "acknowledgement",
+    metadata,
+    sa.Column("experiment_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("host", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("acknowledged_by", sa.Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+seen = sa.Table(  # kept with commit 1, so that `absent` need not read the history
+    "seen",
+    metadata,
+    sa.Column("experiment_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("host", sa.Text, primary_key=True),
+    sa.Column("since", sa.Double, nullable=False),  # first asked
+    sa.Column("last_on", sa.Double),
+    sqlite_with_rowid=False,
+)
+
+report = sa.Table(
+    "report",
+    metadata,
+    sa.Column("experiment_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("iteration", sa.BigInteger, primary_key=True, autoincrement=False),  # up to which it reaches
+    sa.Column("made_at", sa.Double, nullable=False),
+    sqlite_with_rowid=False,
 )

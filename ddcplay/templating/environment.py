@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from jinja2 import Template, nodes
+from jinja2.meta import find_undeclared_variables
 from jinja2.runtime import Context
 from jinja2.utils import missing
 
@@ -192,6 +193,28 @@ def _as_value(environment: Sandbox, expression: nodes.Expr) -> Template:
     tree = nodes.Template([assign], lineno=1)
     tree.set_environment(environment)
     return environment.from_string(tree)
+
+
+def names_used(text: str, *, bare: bool = False) -> frozenset[str]:
+    """Return the names that a template asks for and does not set itself; nothing is rendered.
+
+    Args:
+        text: a template, or an expression without braces.
+        bare: it is an expression.
+
+    Raises:
+        TemplateError: it is none.
+    """
+    environment = _environment(False)  # noqa: FBT003 - the key of the memo
+    try:
+        if bare:
+            tree = nodes.Template([nodes.Output([environment.parse_bare(text)], lineno=1)], lineno=1)
+            tree.set_environment(environment)
+        else:
+            tree = environment.parse(text)
+        return frozenset(find_undeclared_variables(tree) - environment.globals.keys())
+    except Exception as error:  # noqa: BLE001 - Jinja and Python's compiler raise many kinds
+        raise template_error(error, {}, _NOWHERE) from None
 
 
 def value_of(template: Template, variables: Mapping[str, object], *, secret_name: bool = False) -> object:
