@@ -178,7 +178,8 @@ class Telling:
         told = () if held else tuple(entry.id for entry in waiting)
         reports, until = self._reporting.due(iteration, now)
         if outgoing or told or reports or until is not None:
-            self._store.tell((*outgoing, *reports), told, until, now)
+            effects = IterationEffects(outgoing=(*outgoing, *reports), told=told, reported_until=until)
+            self._store.tell(iteration, now, effects)
         if self._outbox is not None:
             self._outbox.wake()
         self._post.beat()

@@ -16,6 +16,8 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from ddcplay.errors import StoreError
+from ddcplay.model.alert import Status
+from ddcplay.model.report import ReportData
 from ddcplay.model.result import AttemptResult
 from ddcplay.store import commits, effect_reads, reads
 from ddcplay.store.alerts import Alerts
@@ -32,12 +34,14 @@ from ddcplay.store.base import (
 )
 from ddcplay.store.debts import Debts, settle
 from ddcplay.store.dialect import database_url, open_engine, place_of
+from ddcplay.store.effect_commits import write_iteration
 from ddcplay.store.faults import already_recorded, store_faults
 from ddcplay.store.leftovers import Leftovers
 from ddcplay.store.lock import ExperimentLock
 from ddcplay.store.migrations import upgrade
 from ddcplay.store.names import collision_key, directory_name
 from ddcplay.store.outbox import StoredOutbox
+from ddcplay.store.report_reads import report_data
 from ddcplay.store.sightings import sightings
 from ddcplay.store.writer import Writer
 
@@ -329,6 +333,21 @@ class ExperimentStore:
     def last_report(self) -> tuple[int, float] | None:
         """Return the iteration the last report reached to and when it was made, None before the first."""
         return self._read(lambda c: effect_reads.last_report(c, self._id))
+
+    def tell(self, iteration: int, at: float, effects: IterationEffects) -> None:
+        """Put messages into the outbox after an iteration has ended, and mark what they tell.
+
+        Args:
+            iteration: that has ended.
+            at: UTC Unix seconds.
+            effects: `outgoing`, `told` and `reported_until`.
+        """
+        self._writer.do(lambda c: write_iteration(c, self._id, iteration, at, effects), "fill the outbox")
+
+    def report_data(self, since: int, until: int) -> ReportData:
+        """Count the iterations from one to another, both included, with the alerts that fire now."""
+        firing = [each for each in self.alerts.snapshots() if each.state.status is Status.FIRING]
+        return self._read(lambda c: report_data(c, self._id, since, until, alerts=firing))
 
     # --- archive
 
