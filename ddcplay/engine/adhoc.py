@@ -14,11 +14,14 @@ from ddcplay.transport.base import Connection
 from ddcplay.transport.sweep import SweepAnswer
 from ddcplay.units import Deadline
 
+LOGIN = "login"
+"""The kind of the probe of `ping --login`, which no playbook can name."""
+
 
 class LoginProbe:
     """Asks nothing: the visit around it has connected and authenticated, and that is the answer."""
 
-    kind = "login"
+    kind = LOGIN
 
     def command_line(self, spec: ProbeSpec) -> str:
         """Return nothing: no process is started."""

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ddcplay.config.settings import Settings, Smtp
+from ddcplay.config.settings import Settings
 from ddcplay.engine.online import why_offline
 from ddcplay.model.inventory import SecretRef
 from ddcplay.model.plan import Target
 from ddcplay.model.playbook import Play
 from ddcplay.model.ports import OutboxTable
+from ddcplay.notify.delivery import MessageSender
 from ddcplay.notify.heartbeat import Heartbeat
 from ddcplay.notify.message import Sender
-from ddcplay.notify.outbox import MessageSender, Outbox
+from ddcplay.notify.outbox import Outbox
 from ddcplay.notify.push import PushSender
 from ddcplay.notify.smtp import SmtpSender, SmtpServer
 from ddcplay.units import Clock
@@ -49,13 +50,13 @@ class PostOffice:
     def sender(self) -> Sender | None:
         """Return who mails come from, None without a mail server."""
         smtp = self._settings.smtp
-        return None if smtp is None else sender_of(smtp)
+        return None if smtp is None else Sender.of(smtp.from_address)
 
     def outbox(self, table: OutboxTable, play: Play) -> Outbox:
         """Return an outbox of one experiment, not yet started."""
         senders: dict[str, MessageSender] = {"push": PushSender(addresses_of(play), self._resolve)}
         if self._settings.smtp is not None:
-            senders["mail"] = SmtpSender(server_of(self._settings.smtp), self._resolve)
+            senders["mail"] = SmtpSender(SmtpServer.of(self._settings.smtp), self._resolve)
         return Outbox(table, senders, self._clock, self._notice, self._redact)
 
     def beat(self) -> None:
@@ -66,18 +67,6 @@ class PostOffice:
     def offline(self, targets: Sequence[Target]) -> str:
         """Say why this machine cannot be online, asked when no host answered; empty when it may well be."""
         return why_offline(self._settings.network_check, targets)
-
-
-def sender_of(smtp: Smtp) -> Sender:
-    """Return who mails come from."""
-    return Sender(smtp.from_address, smtp.from_address.rpartition("@")[2].rstrip("> ") or "localhost")
-
-
-def server_of(smtp: Smtp) -> SmtpServer:
-    """Return the mail server of the settings."""
-    return SmtpServer(
-        smtp.host, smtp.port, starttls=smtp.starttls, username=smtp.username, password=smtp.password
-    )
 
 
 def addresses_of(play: Play) -> dict[str, SecretRef]:
