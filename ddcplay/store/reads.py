@@ -14,14 +14,14 @@ from ddcplay.store.base import FileEnd, IterationRecord, PendingAttempt, ProbeTa
 from ddcplay.store.rows import iteration_from, result_from
 
 _ATTEMPT = schema.attempt
-_WITH_OUTPUT = sa.outerjoin(
+WITH_OUTPUT = sa.outerjoin(
     _ATTEMPT,
     schema.output,
     sa.and_(
         _ATTEMPT.c.experiment_id == schema.output.c.experiment_id, _ATTEMPT.c.id == schema.output.c.attempt_id
     ),
 )
-_OUTPUT_COLUMNS = (
+OUTPUT_COLUMNS = (
     schema.output.c.stdout,
     schema.output.c.stderr,
     schema.output.c.stderr_text,
@@ -122,8 +122,8 @@ def pending_chains(
 ) -> tuple[PendingAttempt, ...]:
     """Return attempts between commit 1 and commit 2, with outputs."""
     query = (
-        sa.select(_ATTEMPT, *_OUTPUT_COLUMNS)
-        .select_from(_WITH_OUTPUT)
+        sa.select(_ATTEMPT, *OUTPUT_COLUMNS)
+        .select_from(WITH_OUTPUT)
         .where(
             _ATTEMPT.c.experiment_id == experiment_id,
             _UNARCHIVED,
@@ -157,8 +157,8 @@ def unarchived(
 ) -> tuple[PendingAttempt, ...]:
     """Return attempts past commit 2 whose outputs have not left the database, with outputs."""
     query = (
-        sa.select(_ATTEMPT, *_OUTPUT_COLUMNS)
-        .select_from(_WITH_OUTPUT)
+        sa.select(_ATTEMPT, *OUTPUT_COLUMNS)
+        .select_from(WITH_OUTPUT)
         .where(
             _ATTEMPT.c.experiment_id == experiment_id,
             _UNARCHIVED,
