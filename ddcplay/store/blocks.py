@@ -11,6 +11,7 @@ prints something like a header changes nothing.
 from __future__ import annotations
 
 import hashlib
+import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -98,6 +99,42 @@ def begins_like(head: bytes) -> int | None:
         return int(match[1])
     torn = len(head) < _LONGEST_HEADER and b"\n" not in head and head[: len(_MARK)] == _MARK[: len(head)]
     return -1 if torn else None
+
+
+class BlockChangedError(Exception):
+    """A file does not hold what was written to it; the text says what was looked for, and where."""
+
+
+def read_block_at(file: io.RawIOBase | BinaryIO, end: int, length: int, of: AttemptResult) -> bytes:
+    """Read the content of the block that ends at an offset, and check that it is the one that is meant.
+
+    Args:
+        file: a cumulative file.
+        end: offset right after the block.
+        length: bytes of content.
+        of: the attempt that the block's header must name (iteration and outcome).
+
+    Raises:
+        BlockChangedError: something else is there.
+    """
+    content_at = end - 1 - length
+    head_at = max(0, content_at - _LONGEST_HEADER)
+    text = b""
+    if content_at >= 0:
+        file.seek(head_at)
+        text = file.read(end - head_at) or b""
+    head, content = text[: content_at - head_at], text[content_at - head_at : -1]
+    match = _HEADER.fullmatch(head[head.rfind(b"\n", 0, max(0, len(head) - 1)) + 1 :])
+    expected = (of.iteration, of.outcome.value.encode(), length)
+    if (
+        len(text) != end - head_at
+        or match is None
+        or not text.endswith(b"\n")
+        or (int(match[1]), match[2], int(match[5])) != expected
+    ):
+        what = f"iteration {of.iteration} ({of.outcome.value}, {length} bytes)"
+        raise BlockChangedError(f"the block of {what} does not end at byte {end}")
+    return content
 
 
 def read_blocks(path: Path) -> Iterator[Block]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 import sqlalchemy as sa
 
 from ddcplay.errors import StoreError
+from ddcplay.model.alert import AlertIdentity, AlertUpdate, Silence
 from ddcplay.model.result import AttemptResult, Outcome
-from ddcplay.store import reads, schema
-from ddcplay.store.base import IterationRecord, ProbeTally
+from ddcplay.store import effect_reads, reads, schema
+from ddcplay.store.base import IterationRecord, ProbeTally, StoredEvent, StoredSample
 from ddcplay.store.debts import VOID, probe_debts
 from ddcplay.store.dialect import database_url, open_engine, place_of
 from ddcplay.store.experiment_store import DATABASE_FILE
@@ -20,6 +22,8 @@ from ddcplay.store.faults import store_faults
 from ddcplay.store.lock import Owner, owner_of
 from ddcplay.store.migrations import require_head
 from ddcplay.store.rows import result_from
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +92,19 @@ def open_reader(directory: Path, url: str | None = None) -> ExperimentReader:
     Raises:
         StoreError: there is none, or this ddcplay cannot read it; the text says what to do.
     """
+    return ExperimentReader(directory, open_engine(existing_database(directory, url), read_only=True))
+
+
+def existing_database(directory: Path, url: str | None) -> sa.URL:
+    """Return where an experiment's rows are.
+
+    Raises:
+        StoreError: there is none; the text says what to do.
+    """
     target = database_url(directory / DATABASE_FILE, url)
     if not Path(target.database or "").is_file():  # opening it would create it
         raise StoreError(f"there is no experiment in {directory}", "see ddcplay status, or give --data-dir")
-    return ExperimentReader(directory, open_engine(target, read_only=True))
+    return target
 
 
 def list_experiments(data_dir: Path) -> tuple[ExperimentInfo | StoreError, ...]:
@@ -124,18 +137,16 @@ class ExperimentReader:
         try:
             with store_faults("read", self._place), engine.begin() as connection:
                 require_head(connection, self._place)
-                rows = connection.execute(sa.select(schema.experiment)).all()
-            # A directory may have been copied or renamed: then its only experiment is meant.
-            named = [row for row in rows if row.name == directory.absolute().name] or rows
+                row = reads.experiment_of(connection, directory.absolute().name)
         except BaseException:
             engine.dispose()
             raise
-        if len(named) != 1:
+        if row is None:
             engine.dispose()
             raise StoreError(
                 f"{self._place} does not hold experiment {directory.name!r}", "see ddcplay status"
             )
-        self._id, self.experiment, self._play, self._began_at = named[0]
+        self._id, self.experiment, self._play, self._began_at = row
 
     def __enter__(self) -> Self:
         return self
@@ -222,6 +233,53 @@ class ExperimentReader:
             # Rows stream: an experiment may have millions, and the caller may stop early.
             for row in connection.execution_options(yield_per=500).execute(query).mappings():
                 yield self._row(row)
+
+    def alerts(self) -> tuple[AlertUpdate, ...]:
+        """Return every alert that has a state, by name, host and key."""
+        return self.read(lambda c, number: effect_reads.snapshots(c, number, self.experiment))
+
+    def alert_history(self, limit: int) -> tuple[StoredEvent, ...]:
+        """Return the newest events of alerts, told or not, oldest first."""
+        return self.read(lambda c, number: effect_reads.history(c, number, self.experiment, limit))
+
+    def silences(self, now: float) -> tuple[Silence, ...]:
+        """Return silences that are not over at `now` (UTC Unix seconds), also those that have not begun."""
+        return self.read(lambda c, number: effect_reads.silences(c, number, now))
+
+    def acknowledged(self) -> Mapping[AlertIdentity, float]:
+        """Return when alerts were last acknowledged, UTC Unix seconds."""
+        return self.read(lambda c, number: effect_reads.acknowledged(c, number, self.experiment))
+
+    def statics(self) -> Mapping[str, Mapping[str, object]]:
+        """Return the static facts that hold now: host → field → value."""
+        return self.read(effect_reads.statics)
+
+    def samples(
+        self,
+        probe: str,
+        *,
+        host: str | None = None,
+        label: str | None = None,
+        since: float = 0.0,
+        until: float = math.inf,
+    ) -> Iterator[StoredSample]:
+        """Return what `store` kept of a probe, in attempt order, streamed.
+
+        Args:
+            probe: the probe's name.
+            host: inventory name, None for all.
+            label: of one `store` filter, None for all.
+            since: UTC Unix seconds; attempts that started then or later.
+            until: UTC Unix seconds; attempts that started before.
+        """
+        where = {"probe": probe, "host": host, "label": label}
+        with store_faults("read", self._place), self._engine.begin() as connection:
+            yield from effect_reads.samples(connection, self._id, where, (since, until))
+
+    def read(self, work: Callable[[sa.Connection, int], T]) -> T:
+        """Run a reading function of the store on (connection, experiment id), as of one moment."""
+        with store_faults("read", self._place), self._engine.begin() as connection:
+            return work(connection, self._id)
 
     def last_error(self) -> AttemptRow | None:
         """Return the newest failed attempt, None when none ever failed."""

@@ -14,20 +14,29 @@ from ddcplay.store.base import FileEnd, IterationRecord, PendingAttempt, ProbeTa
 from ddcplay.store.rows import iteration_from, result_from
 
 _ATTEMPT = schema.attempt
-_WITH_OUTPUT = sa.outerjoin(
+WITH_OUTPUT = sa.outerjoin(
     _ATTEMPT,
     schema.output,
     sa.and_(
         _ATTEMPT.c.experiment_id == schema.output.c.experiment_id, _ATTEMPT.c.id == schema.output.c.attempt_id
     ),
 )
-_OUTPUT_COLUMNS = (
+OUTPUT_COLUMNS = (
     schema.output.c.stdout,
     schema.output.c.stderr,
     schema.output.c.stderr_text,
     schema.output.c.data,
 )
 _UNARCHIVED = _ATTEMPT.c.archived == sa.false()  # written as in the partial index, or SQLite will not use it
+
+
+def experiment_of(connection: sa.Connection, directory: str) -> tuple[int, str, str, float] | None:
+    """Return the experiment a directory is about: id, name, play, beginning; None when it is not there."""
+    table = schema.experiment
+    rows = connection.execute(sa.select(table.c.id, table.c.name, table.c.play, table.c.began_at)).all()
+    # A directory may have been copied or renamed: then its only experiment is meant.
+    named = [row for row in rows if row.name == directory] or rows
+    return (named[0].id, named[0].name, named[0].play, named[0].began_at) if len(named) == 1 else None
 
 
 def directories(connection: sa.Connection, experiment_id: int) -> dict[str, str]:
@@ -113,8 +122,8 @@ def pending_chains(
 ) -> tuple[PendingAttempt, ...]:
     """Return attempts between commit 1 and commit 2, with outputs."""
     query = (
-        sa.select(_ATTEMPT, *_OUTPUT_COLUMNS)
-        .select_from(_WITH_OUTPUT)
+        sa.select(_ATTEMPT, *OUTPUT_COLUMNS)
+        .select_from(WITH_OUTPUT)
         .where(
             _ATTEMPT.c.experiment_id == experiment_id,
             _UNARCHIVED,
@@ -148,8 +157,8 @@ def unarchived(
 ) -> tuple[PendingAttempt, ...]:
     """Return attempts past commit 2 whose outputs have not left the database, with outputs."""
     query = (
-        sa.select(_ATTEMPT, *_OUTPUT_COLUMNS)
-        .select_from(_WITH_OUTPUT)
+        sa.select(_ATTEMPT, *OUTPUT_COLUMNS)
+        .select_from(WITH_OUTPUT)
         .where(
             _ATTEMPT.c.experiment_id == experiment_id,
             _UNARCHIVED,
