@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ddcplay.config.settings import Settings
     from ddcplay.engine.adhoc import Answers
     from ddcplay.engine.preparing import Prepared
+    from ddcplay.engine.replay import Replayed
     from ddcplay.transport.sweep import SweepAnswer
 
 
@@ -101,6 +102,46 @@ def run(prepared: Prepared, options: Options, observers: Sequence[Observer], sto
         interrupted=stop.finish.is_set(),
         directories={setup.plan.experiment: setup.directory for setup in setups},
     )
+
+
+def replay(
+    source: Path, target: Path, playbook: str | None, options: Options, observers: Sequence[Observer]
+) -> Replayed:
+    """Run the chains of an experiment's playbook again over what it archived; no host is contacted.
+
+    Args:
+        source: the experiment's directory.
+        target: directory of the new database.
+        playbook: None for the one that the newest iteration was run with.
+        options: inventory, settings, extra variables.
+        observers: told of alerts and of filters that fail.
+
+    Raises:
+        UsageError: the playbook has no such experiment, or nothing of it can be replayed.
+        StoreError: the archive was changed, or the new database cannot be written.
+    """
+    from ddcplay.engine.events import Observers
+    from ddcplay.engine.filters import FilterMeans
+    from ddcplay.engine.preparing import prepare as prepared_from
+    from ddcplay.engine.replay import replay as run_again
+    from ddcplay.store.queries import open_reader
+    from ddcplay.store.replay_reads import recorded_playbook
+
+    settings = read_settings(options)
+    url = settings.database if isinstance(settings.database, str) else None
+    with open_reader(source, url) as reader:
+        path = playbook or recorded_playbook(reader)
+        prepared = prepared_from([path], options)
+        plays = {item.plan.experiment: item for item in prepared.plays}
+        if reader.experiment not in plays:
+            known = ", ".join(plays)
+            raise UsageError(
+                f"{path} has no experiment {reader.experiment!r}", f"it has {known}; name one with --playbook"
+            )
+        item = plays[reader.experiment]
+        root = settings.project_root
+        means = FilterMeans((root, root / "filters"), settings.filter_timeout_s)
+        return run_again(reader, source, target, (item.play, item.plan), means, Observers(observers))
 
 
 def load_inventory(options: Options) -> tuple[Inventory, tuple[str, ...]]:

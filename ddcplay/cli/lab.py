@@ -16,7 +16,8 @@ from ddcplay.cli.arguments import Verbose, make_options, out_console
 from ddcplay.cli.guard import guarded
 
 if TYPE_CHECKING:
-    from ddcplay.app import Prepared, PreparedPlay, RunOutcome
+    from ddcplay.app import RunOutcome
+    from ddcplay.engine.preparing import Prepared, PreparedPlay
     from ddcplay.lab.fleet import LabConfig, LabHost, RunningLab
 
 _DEMO_ITERATIONS = 3

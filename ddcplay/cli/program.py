@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ddcplay import __version__
-from ddcplay.cli import clean, inspect, lab, operate, results, run
+from ddcplay.cli import clean, inspect, lab, operate, replay, results, run
 
 _HELP = """\
 
@@ -44,6 +44,7 @@ def build_program() -> typer.Typer:
     program.command("status")(operate.status_command)
     program.command("trace")(results.trace_command)
     program.command("clean")(clean.clean_command)
+    program.command("replay")(replay.replay_command)
     program.add_typer(lab.lab_program(), name="lab")
     program.command("demo")(lab.demo_command)
     return program

@@ -114,6 +114,11 @@ def sources_of(settings: Settings, options: Options) -> tuple[str, ...]:
 def selected(
     inventory: Inventory, pattern: str, options: Options, place: Place | None = None
 ) -> tuple[tuple[Host, ...], tuple[str, ...]]:
+    """Pick hosts by pattern and `--limit`; returns them with warnings.
+
+    Raises:
+        PatternError: something unknown, or nothing left; with `place` where the pattern stands.
+    """
 
     try:
         select_hosts(inventory, pattern)

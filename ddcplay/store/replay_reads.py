@@ -103,6 +103,17 @@ def archived_attempts(
         rows = _batch(reader, rows[-1].attempt_id, batch)
 
 
+def recorded_playbook(reader: ExperimentReader) -> str:
+    """Return the path of the playbook that the newest iteration was run with, empty when there is none."""
+    table = schema.iteration.c
+
+    def newest(connection: sa.Connection, experiment_id: int) -> str:
+        query = sa.select(table.playbook_path).where(table.experiment_id == experiment_id)
+        return connection.execute(query.order_by(table.id.desc()).limit(1)).scalar() or ""
+
+    return reader.read(newest)
+
+
 def with_json_data(result: AttemptResult) -> AttemptResult:
     """Make `data` of a stdout that is JSON (probe kind `wmi`); what is none leaves `data` alone."""
     try:
