@@ -23,6 +23,16 @@ def names(group: str) -> tuple[str, ...]:
     return tuple(sorted({point.name for point in entry_points(group=group)}))
 
 
+def source(group: str, name: str) -> str | None:
+    """Return where a plug-in is defined, `package.module:Class`, without importing it; None for no such name.
+
+    Args:
+        group: such as `ddcplay.filters`.
+        name: the entry point's name.
+    """
+    return next((f"{point.module}:{point.attr}" for point in entry_points(group=group, name=name)), None)
+
+
 def load(group: str, name: str) -> Any:
     """Import one plug-in.
 

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
 
+from ddcplay.config.alerts_document import ALERTS, REPORT, AlertsDocument, ReportDocument
 from ddcplay.config.probe_file import FILE_KINDS, check_remote_dir
 from ddcplay.config.schedule_document import STRICT, ScheduleDocument, SingleShotDocument
 from ddcplay.config.validation import Level
@@ -284,6 +285,7 @@ class DefaultsDocument(ProbeOptions):
     vars: Variables = {}
     template: bool = True
     every: Interval = 0
+    filters: list[Any] = []
 
 
 class ProbeDocument(DefaultsDocument):
@@ -311,6 +313,9 @@ class PingDocument(Document):
         return {"method": str(value)}
 
 
+_OPTIONAL = ("schedule", "report")
+
+
 class PlayDocument(Document):
     """One play; its probes are checked one by one."""
 
@@ -329,13 +334,15 @@ class PlayDocument(Document):
     visit_timeout: PositiveDuration = 0
     rooms: Texts = ()
     defaults: dict[str, Any] = {}
+    alerts: AlertsDocument = AlertsDocument()
+    report: ReportDocument | None = None
 
     @model_validator(mode="before")
     @classmethod
-    def _schedule_is_written(cls, value: Any) -> Any:
+    def _parts_are_written(cls, value: Any) -> Any:
         # None is the model's "not written"; in a file it is a forgotten value.
-        if isinstance(value, dict) and "schedule" in value and value["schedule"] is None:
-            return {**value, "schedule": {}}
+        if isinstance(value, dict):
+            return {key: {} if key in _OPTIONAL and part is None else part for key, part in value.items()}
         return value
 
 
@@ -361,7 +368,7 @@ PING = Level("ping policy", PingDocument, {}, {})
 PLAY = Level(
     "play",
     PlayDocument,
-    {"schedule": SCHEDULE, "ping": PING},
+    {"schedule": SCHEDULE, "ping": PING, "alerts": ALERTS, "report": REPORT},
     _belongs(DefaultsDocument, "`{0}` belongs to probes; for all of them write defaults: {{{0}: ...}}")
     | _belongs(ScheduleDocument, "`{0}` belongs to the schedule: write schedule: {{{0}: ...}}")
     | dict.fromkeys(KINDS, "what to run is listed under `probes`, each with its name"),

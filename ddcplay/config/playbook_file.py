@@ -12,7 +12,9 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 
+from ddcplay.config.alerts_document import alert_policy, report_policy, without_lookups
 from ddcplay.config.documents import PLAY, PlayDocument
+from ddcplay.config.filter_entry import CheckUserFilters, FilterSources, check_user_code, filter_folders
 from ddcplay.config.probe_entry import build_probe, read_probes
 from ddcplay.config.reading import Reading, Render, UnrenderedError, as_mapping, stop_on
 from ddcplay.config.schedule_document import ScheduleDocument
@@ -40,6 +42,7 @@ def read_playbook(
     extra_vars: Mapping[str, object] = _NO_VARS,
     render: Render | None,
     project_root: Path | None = None,
+    check_user_filters: CheckUserFilters | None = None,
 ) -> Playbook:
     """Read and check a playbook.
 
@@ -48,7 +51,9 @@ def read_playbook(
         extra_vars: `-e`; wins over play vars where name, experiment, hosts and schedule are rendered.
         render: `render(text, variables, place)`; called once for each template of the play's own keys and of
             probe names and tags. None refuses templates there.
-        project_root: where `vars_files` are looked for after the playbook's own directory.
+        project_root: where `vars_files` and filters are looked for after the playbook's own directory.
+        check_user_filters: imports filters that are user code and checks their options, in a process of
+            their own; called once with all of them. None leaves them unchecked.
 
     Raises:
         ConfigError: everything that is wrong, in file order.
@@ -61,6 +66,7 @@ def read_playbook(
         if play is not None:
             plays.append(play)
     _refuse_same_experiments(reading, plays)
+    check_user_code(reading, check_user_filters)
     stop_on(reading.problems, marked.file)
     return Playbook(str(path), marked.text, tuple(plays))
 
@@ -99,9 +105,11 @@ def _read_play(
     )
     play_vars = {**own_vars, **{name: value for part in from_files.values() for name, value in part.items()}}
     variables = {**play_vars, **extra_vars}
+    if "alerts" in data:
+        data["alerts"] = without_lookups(data["alerts"])
     data, failed = _rendered(reading, data, loc, variables)
     document = cast("PlayDocument | None", validate(PLAY, data, reading, loc, failed))
-    probes = read_probes(reading, data, loc, variables)
+    probes = read_probes(reading, data, loc, FilterSources(variables, filter_folders(*folders)))
     if document is None:
         return None
     experiment = _experiment(reading, document, loc)
@@ -180,6 +188,8 @@ def _settings(document: PlayDocument) -> dict[str, Any]:
         result[names.get(key, key)] = getattr(document, key)
     if document.schedule is not None:
         result["schedule"] = _schedule(document.schedule)
+    result["alerts"] = alert_policy(document.alerts)
+    result["report"] = report_policy(document.report) if document.report is not None else None
     if "ping" in document.model_fields_set:
         values = _written(document.ping, _PING_NAMES)
         if "method" in values:

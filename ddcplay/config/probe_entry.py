@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,6 +22,7 @@ from ddcplay.config.documents import (
     check_body,
     codec_of,
 )
+from ddcplay.config.filter_entry import FilterSources, read_filters
 from ddcplay.config.probe_file import FILE_KINDS, ProbeFiles
 from ddcplay.config.reading import Reading, UnrenderedError, as_mapping
 from ddcplay.config.validation import describe_findings, refuse_later, validate
@@ -30,7 +32,7 @@ from ddcplay.config.yaml_marks import Loc
 from ddcplay.errors import ConfigError, Place, Problem
 from ddcplay.model.inventory import SecretRef
 from ddcplay.model.plan import ProbeSpec
-from ddcplay.model.playbook import ProbeEntry
+from ddcplay.model.playbook import FilterEntry, ProbeEntry
 from ddcplay.model.probe_file import OPTION, ProbeFile
 
 _OPTION_KEYS = frozenset(info.alias or name for name, info in ProbeOptions.model_fields.items())
@@ -46,7 +48,7 @@ _SPEC_NAMES = {
 
 
 def read_probes(
-    reading: Reading, play: Mapping[Any, Any], loc: Loc, variables: Mapping[str, object]
+    reading: Reading, play: Mapping[Any, Any], loc: Loc, sources: FilterSources
 ) -> tuple[ProbeEntry, ...]:
     """Read the probes of a play with its `defaults` merged in.
 
@@ -54,17 +56,17 @@ def read_probes(
         reading: document and problems; everything wrong is noted there.
         play: the play's mapping.
         loc: where it stands.
-        variables: what names and tags may be rendered with.
+        sources: what names and tags may be rendered with, and where filters are looked for.
 
     Returns:
         The probes that could be read, in order.
     """
-    defaults = _read_defaults(reading, play.get("defaults"), (*loc, "defaults"), variables)
+    defaults = _read_defaults(reading, play.get("defaults"), (*loc, "defaults"), sources)
     entries: list[ProbeEntry] = []
     names: dict[str, Place] = {}
     written = play.get("probes")
     for index, raw in enumerate(written if isinstance(written, list) else []):
-        entry = _read_probe(reading, raw, (*loc, "probes", index), defaults, variables)
+        entry = _read_probe(reading, raw, (*loc, "probes", index), defaults, sources)
         if entry is None:
             continue
         entries.append(entry)
@@ -75,24 +77,32 @@ def read_probes(
     return tuple(entries)
 
 
-def _read_defaults(
-    reading: Reading, raw: object, loc: Loc, variables: Mapping[str, object]
-) -> tuple[dict[Any, Any], DefaultsDocument]:
+@dataclass(frozen=True, slots=True)
+class _Defaults:
+    """The play's `defaults` as written, checked, and their chain."""
+
+    data: dict[Any, Any] = field(default_factory=dict)
+    document: DefaultsDocument = field(default_factory=DefaultsDocument)
+    filters: tuple[FilterEntry, ...] = ()
+
+
+def _read_defaults(reading: Reading, raw: object, loc: Loc, sources: FilterSources) -> _Defaults:
     data = as_mapping(raw)
     if data is None:
-        return {}, DefaultsDocument()
+        return _Defaults()
     data = refuse_later("probe", refuse_later("kind", data, reading, loc), reading, loc)
-    data = _render_tags(reading, data, loc, variables)
+    data = _render_tags(reading, data, loc, sources.variables)
     document = cast("DefaultsDocument | None", validate(DEFAULTS, _now(data), reading, loc))
-    return data, document or DefaultsDocument()
+    filters = read_filters(reading, data.get("filters"), (*loc, "filters"), sources)
+    return _Defaults(data, document or DefaultsDocument(), filters)
 
 
 def _read_probe(
     reading: Reading,
     raw: object,
     loc: Loc,
-    defaults: tuple[dict[Any, Any], DefaultsDocument],
-    variables: Mapping[str, object],
+    defaults: _Defaults,
+    sources: FilterSources,
 ) -> ProbeEntry | None:
     written = as_mapping(raw)
     if written is None:
@@ -102,12 +112,15 @@ def _read_probe(
     data = refuse_later("probe", refuse_later("kind", written, reading, loc), reading, loc)
     kind = _find_kind(reading, data, written, loc)
     body = data.pop(kind, None) if kind else None
-    data = _render_tags(reading, data, loc, variables)
+    data = _render_tags(reading, data, loc, sources.variables)
     document = cast("ProbeDocument | None", validate(PROBE, _now(data), reading, loc))
+    filters = read_filters(reading, data.get("filters"), (*loc, "filters"), sources)
     if kind is None or document is None:
         return None
     _refuse_other_kinds(reading, kind, data, loc)
     entry = _assemble(reading, kind, body, data, document, defaults, loc)
+    # A probe's own chain replaces that of `defaults`, an empty one, too.
+    entry = replace(entry, filters=filters if "filters" in data else defaults.filters)
     if not is_template(body) or not entry.template:
         _check_body_now(reading, entry)
     return entry
@@ -177,10 +190,10 @@ def _assemble(
     body: object,
     data: Mapping[Any, Any],
     document: ProbeDocument,
-    defaults: tuple[dict[Any, Any], DefaultsDocument],
+    defaults: _Defaults,
     loc: Loc,
 ) -> ProbeEntry:
-    default_data, default_document = defaults
+    default_data, default_document = defaults.data, defaults.document
     merged = {**default_data, **data}
     for key in _MERGED_KEYS:
         if isinstance(default_data.get(key), Mapping) and isinstance(data.get(key), Mapping):

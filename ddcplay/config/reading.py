@@ -9,6 +9,7 @@ from typing import Any
 from ddcplay.config.values import Rendered, is_template
 from ddcplay.config.yaml_marks import Loc, Marked
 from ddcplay.errors import ConfigError, DdcplayError, Place, Problem
+from ddcplay.model.playbook import FilterEntry
 
 Render = Callable[[str, Mapping[str, object], Place], object]
 """`render(text, variables, place)`: a lone `{{ x }}` keeps its type; raises `TemplateError`."""
@@ -24,11 +25,13 @@ class Reading:
         marked: the document.
         render: renders text that may use play variables and `-e` only; None refuses templates there.
         problems: everything found wrong so far.
+        user_filters: entries of chains that are user code, with the way to their options.
     """
 
     marked: Marked
     render: Render | None
     problems: list[Problem] = field(default_factory=list)
+    user_filters: list[tuple[FilterEntry, Loc]] = field(default_factory=list)
 
     def report(self, place: Place, message: str, hint: str = "") -> None:
         """Note one thing that is wrong."""

@@ -14,7 +14,7 @@ from ddcplay.config.yaml_marks import Loc, Marked
 from ddcplay.errors import Problem
 from ddcplay.model.inventory import SecretRef
 
-_EXPECTED = {
+EXPECTED = {
     "string_type": "text",
     "string_sub_type": "text",
     "int_type": "a whole number",
@@ -29,6 +29,7 @@ _EXPECTED = {
     "model_type": "a mapping",
     "model_attributes_type": "a mapping",
 }
+"""Pydantic's kind of finding → what should have been written."""
 _BOUNDS = {
     "greater_than_equal": ("ge", "at least"),
     "greater_than": ("gt", "more than"),
@@ -82,7 +83,7 @@ def validate(
     except ValidationError as error:
         for item in error.errors(include_url=False):
             if item["type"] != "missing" or item["loc"][-1] not in quiet:
-                reading.problems.append(_problem(level, item, reading.marked, loc))
+                reading.problems.append(problem_of(level, item, reading.marked, loc))
         return None
 
 
@@ -126,7 +127,15 @@ def describe_findings(level: Level, error: ValidationError) -> list[tuple[str, s
     return found
 
 
-def _problem(root: Level, item: Mapping[str, Any], marked: Marked, base: Loc) -> Problem:
+def problem_of(root: Level, item: Mapping[str, Any], marked: Marked, base: Loc) -> Problem:
+    """Word one finding of Pydantic's.
+
+    Args:
+        root: the level whose model found it.
+        item: as `ValidationError.errors` gives it.
+        marked: the document.
+        base: where the mapping stands in it.
+    """
     way: Loc = item["loc"]
     loc = (*base, *way)
     kind: str = item["type"]
@@ -136,7 +145,8 @@ def _problem(root: Level, item: Mapping[str, Any], marked: Marked, base: Loc) ->
         message, hint = unknown_key(key, level.name, level.known_keys(), elsewhere=elsewhere)
         return Problem(marked.key_place(loc), message, hint)
     if kind == "missing":
-        hint = "every probe and play has a name" if key == "name" else f"add {key}:"
+        named = key == "name" and level.name in {"play", "probe"}
+        hint = "every probe and play has a name" if named else f"add {key}:"
         return Problem(marked.place(loc[:-1]), f"the {level.name} has no {key!r}", hint)
     message, hint = _wording(kind, item, way, level)
     part = getattr(item.get("ctx", {}).get("error"), "at", ())
@@ -159,8 +169,8 @@ def _wording(kind: str, item: Mapping[str, Any], way: Loc, level: Level) -> tupl
         text = str(error)
         joint = " " if text.startswith(("must ", "is ", "takes ")) else ": "
         return f"{label}{joint}{text}", getattr(error, "hint", "")
-    if kind in _EXPECTED:
-        return f"{label} must be {_EXPECTED[kind]}, not {shown}", _type_hint(kind, value)
+    if kind in EXPECTED:
+        return f"{label} must be {EXPECTED[kind]}, not {shown}", _type_hint(kind, value)
     if kind in _BOUNDS:
         bound, words = _BOUNDS[kind]
         return f"{label} must be {words} {context[bound]}, not {shown}", ""

@@ -32,6 +32,7 @@ _START_S = 60.0
 _END_S = 1.0
 """Seconds a process that was asked to end has for it."""
 
+_CRASHES = frozenset({signal.SIGSEGV, signal.SIGABRT})
 _MAX_LINES = 200
 _MAX_LINE = 1000
 _STARTER = "import sys; sys.path.append(sys.argv[1]);from ddcplay.filtering.user_child import main; main()"
@@ -84,7 +85,12 @@ class Child:
             theirs.close()
         self._printer = threading.Thread(target=self._carry_prints, name="filter-prints", daemon=True)
         self._printer.start()
-        self._receive(time.monotonic() + _START_S, _START_S, 1024)
+        self._gone = False
+        try:
+            self._receive(time.monotonic() + _START_S, _START_S, 1024)
+        except WireError as error:
+            self.kill()
+            raise ChildError("process does not answer as one of ddcplay") from error
 
     def alive(self) -> bool:
         """Say whether the process still runs."""
@@ -117,6 +123,9 @@ class Child:
 
     def kill(self) -> None:
         """End the process and all it started, at once."""
+        if self._gone:
+            return
+        self._gone = True
         outside = outsiders(self._process.pid)
         kill_group(self._process)
         for handle in outside:
@@ -245,7 +254,10 @@ def _end_text(status: int | None, memory_bytes: int) -> str:
     if status == EXIT_MEMORY:
         return memory_text(memory_bytes)
     if status < 0:
-        with contextlib.suppress(ValueError):
-            return f"ended its process by {signal.Signals(-status).name}"
-        return f"ended its process by signal {-status}"
+        number = -status
+        name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+        why = (
+            f"; maybe its {memory_bytes // 1024**2} MiB of memory were used up" if number in _CRASHES else ""
+        )
+        return f"ended its process by {name}{why}"
     return f"ended its process with exit status {status}"

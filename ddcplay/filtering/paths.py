@@ -19,7 +19,6 @@ from ddcplay.filtering.trouble import DataError, kind_of
 _PART = r'(?:"(?:[^"\\]|\\.)+"|[^."\[\]*?@|&`\'(){}]+)(?:\[\*?\])?'
 _PATH = re.compile(rf"{_PART}(?:\.{_PART})*")
 _ONE = re.compile(_PART)
-_MAX_ROWS = 1_000_000
 
 
 class PathError(ValueError):
@@ -64,12 +63,13 @@ class FieldPath:
     def __str__(self) -> str:
         return ".".join(f'"{part}"' if "." in part else part for part in self.parts)
 
-    def rewrite(self, data: object, change: Callable[[object], object]) -> object:
-        """Return data with `change` applied to what stands at the path; what was given stays as it was.
+    def at(self, data: object, change: Callable[[object], object]) -> object:
+        """Return data with `change` applied to the one value at the path; no list is gone through.
 
-        Lists on the way are gone through; where the path leads nowhere nothing happens.
+        Raises:
+            DataError: there is nothing at the path.
         """
-        return _rewrite(data, self.parts, change)
+        return _changed(data, self.parts, change, str(self))
 
 
 def without_data(text: str) -> str:
@@ -84,14 +84,13 @@ def _part(text: str) -> str:
     return name.strip()
 
 
-def _rewrite(data: object, parts: tuple[str, ...], change: Callable[[object], object]) -> object:
-    if isinstance(data, list) and parts:
-        return [_rewrite(row, parts, change) for row in data]
+def _changed(data: object, parts: tuple[str, ...], change: Callable[[object], object], path: str) -> object:
     if not parts:
         return change(data)
     if not isinstance(data, Mapping) or parts[0] not in data:
-        return data
-    return {**data, parts[0]: _rewrite(data[parts[0]], parts[1:], change)}
+        what = f"data has no {path!r}" if isinstance(data, Mapping) else f"on the way is {kind_of(data)}"
+        raise DataError(f"{what}: the path {path!r} leads nowhere", "look at the data with `ddcplay results`")
+    return {**data, parts[0]: _changed(data[parts[0]], parts[1:], change, path)}
 
 
 Tree = Mapping[str, "Tree | None"]

@@ -14,13 +14,14 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from ddcplay.filtering.base import DropRecord, Filter, FilterContext, Record
 from ddcplay.filtering.user_loading import LoadError, add_search_path, describe, load_class, make_options
 from ddcplay.filtering.wire import (
+    MAX_BODY,
     Frame,
     NotJsonError,
     dumps,
@@ -45,15 +46,15 @@ _PARTS = {"stdout": "stdout_bytes", "stderr": "stderr_bytes"}
 class _SendLog(logging.Handler):
     """Sends log lines at once, so that those of a call that is killed are not lost."""
 
-    def __init__(self, channel: socket.socket) -> None:
+    def __init__(self, send: Callable[[Frame], None]) -> None:
         super().__init__()
-        self._channel = channel
+        self._send = send
 
     def emit(self, record: logging.LogRecord) -> None:
         """Send one line."""
         line = {"op": "log", "level": record.levelno, "text": self.format(record)[:_MAX_LINE]}
         with contextlib.suppress(OSError):
-            self._channel.sendall(pack(Frame(line)))
+            self._send(Frame(line))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,18 +77,23 @@ class _Server:
         self._log = logging.getLogger("ddcplay.filter")
         self._log.setLevel(logging.DEBUG)
         self._log.propagate = False
-        self._log.addHandler(_SendLog(channel))
+        self._log.addHandler(_SendLog(self._send))
+        self._sending = threading.Lock()  # threads of user code may log at any time
 
     def serve(self) -> None:
         """Answer until the coordinator closes the channel."""
         own = os.getpid()
         while True:
             frame = unpack(self._read, sys.maxsize)
-            answer = pack(self._answer(frame))
+            answer = self._answer(frame)
             if os.getpid() != own:
                 os._exit(0)  # user code forked and came back twice; only the first one may answer
-            self._channel.sendall(answer)
+            self._send(answer)
             del frame, answer  # an idle process should not hold the last record
+
+    def _send(self, frame: Frame) -> None:
+        with self._sending, _room_to_answer():
+            self._channel.sendall(pack(frame))
 
     def _read(self, size: int) -> bytes:
         whole = bytearray(size)
@@ -134,18 +140,22 @@ class _Server:
         record = read_record(head["record"], frame.parts) if head["record"] is not None else None
         call = _Call(head["method"], context, record, frame.parts, dumps(context.state))
         target = self._filters[head["id"]]
+        returned: Record | None = None
+        dropped: str | None = None
         if record is None:
             getattr(target, call.method)(context)
             if call.method == "close":
                 del self._filters[head["id"]]
-            return _answer_of(call, None, None)
-        try:
-            returned = target.process(record, context)
-        except DropRecord as drop:
-            return _answer_of(call, None, str(drop.why))
-        if not isinstance(returned, Record):
-            raise TypeError(f"process() returned {type(returned).__name__}, not the record")
-        return _answer_of(call, returned, None)
+        else:
+            try:
+                returned = target.process(record, context)
+            except DropRecord as drop:
+                dropped = str(drop.why)
+            else:
+                if not isinstance(returned, Record):
+                    raise TypeError(f"process() returned {type(returned).__name__}, not the record")
+        with _room_to_answer():
+            return _answer_of(call, returned, dropped)
 
 
 def _answer_of(call: _Call, returned: Record | None, dropped: str | None) -> Frame:
@@ -169,6 +179,9 @@ def _answer_of(call: _Call, returned: Record | None, dropped: str | None) -> Fra
                 parts[name] = value
         if returned.stderr_text != call.record.stderr_text:
             head["stderr_text"] = returned.stderr_text
+    size = sum(map(len, parts.values()))
+    if size > MAX_BODY:  # the coordinator would refuse it, and end this process
+        raise ValueError(f"the filter gave back {size // 1024**2} MiB; {MAX_BODY // 1024**2} MiB are allowed")
     return Frame(head, parts)
 
 
@@ -187,10 +200,36 @@ def _bound(memory_bytes: int) -> None:
     import resource  # noqa: PLC0415 - there is none on Windows
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # DATA is what the process really claims; AS would count libraries and reserved ranges, too
-    kind = resource.RLIMIT_DATA if sys.platform.startswith("linux") else resource.RLIMIT_AS
     with contextlib.suppress(ValueError, OSError):  # macOS refuses what it does not keep
-        resource.setrlimit(kind, (memory_bytes, memory_bytes))
+        _, hard = resource.getrlimit(_memory_kind())
+        resource.setrlimit(_memory_kind(), (memory_bytes, hard))
+
+
+@contextlib.contextmanager
+def _room_to_answer() -> Iterator[None]:
+    """Lift the bound while an answer is written.
+
+    orjson reserves eight times the length of a text, and crashes when it is refused; what is really used is
+    watched by the coordinator all the while.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    import resource  # noqa: PLC0415 - there is none on Windows
+
+    soft, hard = resource.getrlimit(_memory_kind())
+    resource.setrlimit(_memory_kind(), (hard, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(_memory_kind(), (soft, hard))
+
+
+def _memory_kind() -> int:
+    import resource  # noqa: PLC0415 - there is none on Windows
+
+    # DATA is what the process really claims; AS would count libraries and reserved ranges, too
+    return resource.RLIMIT_DATA if sys.platform.startswith("linux") else resource.RLIMIT_AS
 
 
 def _end_with_parent() -> None:

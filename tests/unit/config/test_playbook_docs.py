@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ddcplay.config.alerts_document import ALERTS, REPORT
 from ddcplay.config.documents import DEFAULTS, KINDS, PLAY, PROBE, SCHEDULE
 from ddcplay.config.playbook_file import read_playbook
 from ddcplay.config.words import LATER
@@ -31,6 +32,14 @@ def test_every_key_of_a_play_is_described() -> None:
 
 def test_every_key_of_a_schedule_is_described() -> None:
     assert keys_of("Schedule") == (set(SCHEDULE.known_keys()), set(LATER["schedule"]))
+
+
+def test_every_key_of_alerts_is_described() -> None:
+    assert keys_of("Alerts") == (set(ALERTS.known_keys()), set())
+
+
+def test_every_key_of_a_report_is_described() -> None:
+    assert keys_of("Reports") == (set(REPORT.known_keys()), set())
 
 
 def test_every_key_of_a_probe_is_described() -> None:
