@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ddcplay.model.alert import AlertUpdate
 from ddcplay.model.result import Outcome, Reason
@@ -112,3 +114,35 @@ class ReportData:
     alerts: tuple[AlertUpdate, ...] = ()
     timezone: str = "UTC"
     rooms: tuple[tuple[str, str], ...] = ()
+
+
+class Visit(NamedTuple):
+    """One host in one iteration, as a report counts it; a tuple, because there are half a million of them.
+
+    Args:
+        iteration: its id.
+        host: inventory name.
+        on: it was seen switched on.
+        collected: at least one probe was ok.
+    """
+
+    iteration: int
+    host: str
+    on: bool
+    collected: bool
+
+
+class UsageSample(NamedTuple):
+    """What `w32probe` told of one host in one iteration.
+
+    Args:
+        host: inventory name.
+        iteration: its id.
+        at: UTC Unix second at which the attempt began.
+        data: fields of the codebook; values of a target, so of any type.
+    """
+
+    host: str
+    iteration: int
+    at: float
+    data: Mapping[str, object]

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
+import orjson
 import sqlalchemy as sa
 
-from ddcplay.model.alert import AlertUpdate
-from ddcplay.model.report import AttemptCount, HostPresence, IterationSpan, ReportData
+from ddcplay.model.alert import Status
+from ddcplay.model.report import AttemptCount, HostPresence, IterationSpan, ReportData, UsageSample, Visit
 from ddcplay.model.result import Outcome, Reason
 from ddcplay.store import schema
+from ddcplay.store.effect_reads import snapshots
 
 _ATTEMPT = schema.attempt.c
 _LAST = 2**62  # above every iteration id
+_PAGE = 2000  # rows fetched at once
+_USAGE_FIELDS = frozenset({"occupied", "uptime_s"})  # nobody else's samples have both
 
 
 def report_data(
@@ -21,22 +25,20 @@ def report_data(
     experiment_id: int,
     since: int | None = None,
     until: int | None = None,
-    *,
-    alerts: Sequence[AlertUpdate] = (),
 ) -> ReportData:
-    """Count a period of an experiment.
+    """Count a period of an experiment; alerts are those that fire now, whatever the period.
 
     Args:
         connection: for reading.
         experiment_id: row of table `experiment`.
         since: iteration id from which on (included), None for the first.
         until: iteration id up to which (included), None for the newest.
-        alerts: those that fire; they are as of now, whatever the period.
     """
     experiment = connection.execute(
         sa.select(schema.experiment).where(schema.experiment.c.id == experiment_id)
     ).one()
     period = (since or 0, _LAST if until is None else until)
+    alerts = snapshots(connection, experiment_id, experiment.name)
     spans = _iterations(connection, experiment_id, period)
     return ReportData(
         experiment=experiment.name,
@@ -47,14 +49,12 @@ def report_data(
         iterations=spans,
         counts=_counts(connection, experiment_id, period),
         presence=_presence(connection, experiment_id, period),
-        alerts=tuple(alerts),
+        alerts=tuple(alert for alert in alerts if alert.state.status is Status.FIRING),
     )
 
 
-def presence_rows(
-    connection: sa.Connection, experiment_id: int, since: int, until: int
-) -> Iterator[tuple[int, str, bool, bool]]:
-    """Stream (iteration, host, on, collected) of every host asked, iteration by iteration.
+def visits(connection: sa.Connection, experiment_id: int, since: int, until: int) -> Iterator[Visit]:
+    """Stream every host that was asked, iteration by iteration.
 
     Args:
         connection: for reading; rows come as they are fetched.
@@ -63,9 +63,46 @@ def presence_rows(
         until: iteration id up to which (included).
     """
     query = _by_visit(experiment_id, (since, until)).order_by(_ATTEMPT.iteration)
-    for row in connection.execution_options(yield_per=2000).execute(query):
+    for row in connection.execution_options(yield_per=_PAGE).execute(query):
         if row.asked:
-            yield row.iteration, row.host, bool(row.seen_on), bool(row.collected)
+            yield Visit(row.iteration, row.host, bool(row.seen_on), bool(row.collected))
+
+
+def usage_probe(connection: sa.Connection, experiment_id: int) -> str | None:
+    """Return the probe whose samples are those of `w32probe`, None when there is none."""
+    c = schema.sample.c
+    probes = connection.execute(sa.select(c.probe).where(c.experiment_id == experiment_id).distinct())
+    for probe in sorted(probes.scalars()):
+        newest = sa.select(c.data).where(c.experiment_id == experiment_id, c.probe == probe)
+        text = connection.execute(newest.order_by(c.attempt.desc()).limit(1)).scalar()
+        data = orjson.loads(text or "null")
+        if isinstance(data, dict) and data.keys() >= _USAGE_FIELDS:
+            return str(probe)
+    return None
+
+
+def usage_samples(
+    connection: sa.Connection, experiment_id: int, probe: str, since: int, until: int
+) -> Iterator[UsageSample]:
+    """Stream what `w32probe` told, in order of time.
+
+    Args:
+        connection: for reading; rows come as they are fetched.
+        experiment_id: row of table `experiment`.
+        probe: as `usage_probe` found it.
+        since: iteration id from which on (included).
+        until: iteration id up to which (included).
+    """
+    c = schema.sample.c
+    query = (
+        sa.select(c.host, c.iteration, c.at, c.data)
+        .where(c.experiment_id == experiment_id, c.probe == probe, c.iteration.between(since, until))
+        .order_by(c.attempt)
+    )
+    for host, iteration, at, text in connection.execution_options(yield_per=_PAGE).execute(query):
+        data = orjson.loads(text)
+        if isinstance(data, dict):
+            yield UsageSample(host, iteration, at, data)
 
 
 def _iterations(

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from ddcplay.model.report import ReportData
 from ddcplay.model.result import Outcome, Reason
-from ddcplay.store.report_reads import presence_rows, report_data
+from ddcplay.store.report_reads import visits, report_data
 
 HOSTS = ("pc3", "pc1", "pc2")
 REASONS = (None, None, None, Reason.TIMEOUT, Reason.PORT_CLOSED, Reason.NO_ANSWER, Reason.WHEN)
@@ -64,8 +64,8 @@ def test_presence_counts_iterations_not_attempts(bench, filled):
         assert seen.last_on == max(r.started_at for r in mine if r.on)
 
 
-def test_presence_rows_stream_the_same_numbers_in_order_of_time(bench, filled):
-    rows = bench.store._read(lambda connection: list(presence_rows(connection, 1, 0, 9999)))
+def test_visits_stream_the_same_numbers_in_order_of_time(bench, filled):
+    rows = bench.store._read(lambda connection: list(visits(connection, 1, 0, 9999)))
     assert [row[0] for row in rows] == sorted(row[0] for row in rows)
     for seen in read(bench).presence:
         mine = [row for row in rows if row[1] == seen.host]
