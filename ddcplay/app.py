@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from ddcplay.engine.events import IterationClosed, Observer
 from ddcplay.engine.stop import StopRequest
-from ddcplay.errors import Place
+from ddcplay.errors import Place, UsageError
 from ddcplay.model.inventory import Host, Inventory
 from ddcplay.model.options import Options
 from ddcplay.model.plan import Plan
@@ -136,7 +136,8 @@ def replay(
         if reader.experiment not in plays:
             known = ", ".join(plays)
             raise UsageError(
-                f"{path} has no experiment {reader.experiment!r}", f"it has {known}; name one with --playbook"
+                f"{path} has no experiment {reader.experiment!r}",
+                f"it has {known}; name another playbook with --playbook",
             )
         item = plays[reader.experiment]
         root = settings.project_root

@@ -55,9 +55,7 @@ def replay_command(
     from ddcplay.engine.stop import StopRequest  # noqa: PLC0415 - same
     from ddcplay.ui.replay_view import print_replay, replay_fields  # noqa: PLC0415 - same
 
-    options = make_options(
-        directory=directory, inventory=inventory, extra_vars=extra_vars, data_dir=data_dir
-    )
+    options = make_options(directory=directory, inventory=inventory, extra_vars=extra_vars, data_dir=data_dir)
     results = []
     with watching(StopRequest(), as_json=False, verbose=verbose, quiet=True) as watch:
         for source in choose_experiments(experiment, read_settings(directory, data_dir)):

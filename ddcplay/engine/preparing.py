@@ -5,8 +5,9 @@ Nothing is contacted here. `app` calls this for every command that needs a plan.
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,16 +18,18 @@ from ddcplay.config.playbook_file import build_probe, find_playbook, read_playbo
 from ddcplay.config.probe_file import ProbeFiles, slow_files
 from ddcplay.config.settings import Settings, load_settings
 from ddcplay.engine.adhoc import LOGIN
-from ddcplay.errors import ConfigError, PatternError, Place, Problem, UsageError
+from ddcplay.errors import ConfigError, PatternError, Place, Problem, StoreError, UsageError
+from ddcplay.filtering.user_process import FilterProblem, UserProcess
 from ddcplay.model.inventory import Host, Inventory
 from ddcplay.model.options import Options
 from ddcplay.model.plan import Plan
-from ddcplay.model.playbook import Play, Playbook
+from ddcplay.model.playbook import FilterEntry, Play, Playbook
 from ddcplay.planning.pattern import select_hosts
 from ddcplay.planning.planner import plan_play
 from ddcplay.planning.refusals import refuse_doubles, refuse_unknown_tags, refuse_wrong_again
 from ddcplay.planning.rooms import owners_of_secrets, rooms_of
 from ddcplay.plugins import load_once
+from ddcplay.store.queries import open_reader
 from ddcplay.templating.environment import render_value
 
 
@@ -83,7 +86,11 @@ def prepare(playbooks: Sequence[str], options: Options) -> Prepared:
                 name, settings.project_root, Path.cwd(), project_first=options.directory is not None
             )
             playbook = read_playbook(
-                path, extra_vars=options.extra_vars, render=render_value, project_root=settings.project_root
+                path,
+                extra_vars=options.extra_vars,
+                render=render_value,
+                project_root=settings.project_root,
+                check_user_filters=partial(_user_filters, settings),
             )
             loaded = load_inventory_with_warnings(sources, playbook_dir=path.parent)
             inventory = loaded.inventory
@@ -119,7 +126,6 @@ def selected(
     Raises:
         PatternError: something unknown, or nothing left; with `place` where the pattern stands.
     """
-
     try:
         select_hosts(inventory, pattern)
     except PatternError as error:
@@ -141,9 +147,41 @@ def plan_for(play: Play, inventory: Inventory, options: Options) -> tuple[Plan, 
         tags=options.tags,
         skip_tags=options.skip_tags,
         per_host_secret=owners_of_secrets(inventory),
+        static=_stored_facts(play, options),
     )
     _check_probes(play, plan)
     return plan, (*warnings, *slow_files(plan))
+
+
+def _user_filters(settings: Settings, entries: Sequence[FilterEntry]) -> list[FilterProblem]:
+    """Import filters that are user code, and check their options, in a process of their own."""
+    process = UserProcess(
+        filter_folders(settings),
+        timeout_s=settings.filter_timeout_s,
+        log=logging.getLogger("ddcplay.filters"),
+    )
+    try:
+        return process.check(entries)
+    finally:
+        process.close()
+
+
+def filter_folders(settings: Settings) -> tuple[Path, ...]:
+    """Return where modules of filters are looked for."""
+    return (settings.project_root, settings.project_root / "filters")
+
+
+def _stored_facts(play: Play, options: Options) -> Mapping[str, Mapping[str, object]]:
+    """Return host → its static facts as the last run stored them, where a `when` asks for them."""
+    if not any("static" in text for probe in play.probes for text in probe.when):
+        return {}
+    settings = read_settings(options)
+    url = settings.database if isinstance(settings.database, str) else None
+    try:
+        with open_reader(settings.data_dir / play.experiment, url) as reader:
+            return reader.statics()
+    except StoreError:
+        return {}  # nothing was stored yet, or a run will bring the database up to date first
 
 
 def _file_folders(play: Play, options: Options) -> tuple[Path, ...]:

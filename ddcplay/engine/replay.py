@@ -1,7 +1,7 @@
 """`ddcplay replay`: the chains again over the archive, into a database of its own; no host is contacted.
 
 Attempts come in the order in which they were acknowledged, and time is theirs, so unchanged filters give
-equal samples and alerts. Nothing leaves the house (no outbox, no push, no text file), nothing is archived anew.
+equal samples and alerts. Nothing leaves the house (no outbox, push or text file), nothing is archived anew.
 """
 
 from __future__ import annotations
