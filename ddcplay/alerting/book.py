@@ -6,12 +6,14 @@ on in its state and is told once nothing holds it and it is still so (design §5
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ddcplay.alerting.machine import close, observe
 from ddcplay.alerting.silence import covering
 from ddcplay.model.alert import (
+    AlertCheck,
     AlertEvent,
     AlertIdentity,
     AlertRule,
@@ -19,6 +21,7 @@ from ddcplay.model.alert import (
     AlertUpdate,
     Happening,
     Severity,
+    Share,
     Silence,
     Status,
 )
@@ -183,7 +186,7 @@ class Book:
         identity = alert.identity
         if identity.host and identity.host in self.inhibited:
             return True
-        groups = self.groups.get(identity.host, ()) if identity.host else (identity.key,)
+        groups = groups_of(alert, self.groups)
         return covering(self.silences, identity, alert.severity, groups, at) is not None
 
     def take(self) -> Taken:
@@ -214,6 +217,35 @@ class Book:
                     alert.identity, what, alert.at, alert.severity, alert.message, alert.runbook, since
                 )
             )
+
+
+def groups_of(alert: AlertUpdate, groups: Mapping[str, Sequence[str]]) -> Sequence[str]:
+    """Return the groups an alert is about, for silences: its host's, or the one a rule about the pool names.
+
+    Args:
+        alert: any.
+        groups: host → its groups.
+    """
+    if alert.identity.host:
+        return groups.get(alert.identity.host, ())
+    of = read_share(alert.state.note)[0].of if alert.probe and alert.state.note else ""
+    return tuple(each for each in (alert.identity.key, of) if each)
+
+
+def share_note(check: AlertCheck) -> str:
+    """Write a rule that counts as the note of its alert: it is judged when no check is at hand."""
+    share, rule = check.share or Share(), check.rule
+    values = [share.of, share.over_pct, rule.after, rule.for_s, rule.clear_after, rule.repeat_s]
+    return json.dumps(values, separators=(",", ":"))
+
+
+def read_share(note: str) -> tuple[Share, AlertRule]:
+    """Read what `share_note` wrote; anything else counts nothing."""
+    try:
+        of, over_pct, after, for_s, clear_after, repeat_s = json.loads(note)
+        return Share(of, over_pct), AlertRule(after, for_s, clear_after, repeat_s)
+    except (ValueError, TypeError):
+        return Share("", 100.0), AlertRule()
 
 
 def _untold(old: AlertState, new: AlertState) -> AlertState:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
-from ddcplay.alerting.book import NOTE_MEMBER, Book, Finding
+from ddcplay.alerting.book import NOTE_MEMBER, Book, Finding, read_share, share_note
 from ddcplay.alerting.vanish import LONGEST_FIRING_S, Watch, is_active, look
 from ddcplay.alerting.view import IterationView
-from ddcplay.model.alert import AlertCheck, AlertRule, AlertState, AlertUpdate, Severity, Share, Status
+from ddcplay.model.alert import AlertCheck, AlertRule, AlertState, AlertUpdate, Severity, Status
 from ddcplay.model.playbook import Absent, AlertPolicy, Vanish
 from ddcplay.units import format_duration
 
@@ -38,7 +37,7 @@ def remember_share(book: Book, host: str, probe: str, check: AlertCheck, at: flo
         book.put(AlertUpdate(identity, state, check.severity, message, check.runbook, at, probe))
     pool = book.identity(check.name)
     known = book.get(pool) or AlertUpdate(pool, AlertState())
-    state = replace(known.state, note=_share_note(check))
+    state = replace(known.state, note=share_note(check))
     book.put(replace(known, state=state, severity=check.severity, runbook=check.runbook, at=at, probe=probe))
 
 
@@ -47,7 +46,7 @@ def judge_shares(book: Book, view: IterationView) -> None:
     for alert in book.all():
         if alert.identity.host or not alert.probe:
             continue
-        share, rule = _read_share(alert.state.note)
+        share, rule = read_share(alert.state.note)
         members = view.hosts if not share.of else set(view.members(share.of))
         parts = [
             part
@@ -148,14 +147,3 @@ def _observe_offline(
 ) -> None:
     rule = AlertRule(repeat_s=policy.repeat_s)
     book.observe(Finding(book.identity(OFFLINE), bad, rule, Severity.CRITICAL, message), view.at)
-
-
-def _share_note(check: AlertCheck) -> str:
-    share, rule = check.share or Share(), check.rule
-    values = [share.of, share.over_pct, rule.after, rule.for_s, rule.clear_after, rule.repeat_s]
-    return json.dumps(values, separators=(",", ":"))
-
-
-def _read_share(note: str) -> tuple[Share, AlertRule]:
-    of, over_pct, after, for_s, clear_after, repeat_s = json.loads(note)
-    return Share(of, over_pct), AlertRule(after, for_s, clear_after, repeat_s)

@@ -350,6 +350,7 @@ SCENARIOS = [
     ("the rule that counted left", {}, "share=4/10 | rules=low", "F slow@*; G slow@*"),
     ("hosts that left do not count", {}, "share=4/10 hosts=0 |", ""),
     ("silenced share", {}, "name=slow,4h share=4/10 |", ""),
+    ("share silenced by its group", {}, "group=lab1,4h share=4/10 |", ""),
     ("acknowledged share", {}, "share=4/10 | ack=slow@* 9h share=4/10 |", "F slow@*"),
     # absent
     ("off for a night is nothing", {"policy": WEEK}, "on=20 | on=0 12h | 12h |", ""),
