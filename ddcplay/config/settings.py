@@ -29,6 +29,7 @@ _NAMES = {
     "filter_timeout": "filter_timeout_s",
     "ramp": "ramp_per_s",
     "from_": "from_address",
+    "timeout": "timeout_s",
     "archive": "archive_s",
     "attempts": "attempts_s",
     "samples": "samples_s",
@@ -55,6 +56,10 @@ class Smtp:
         username: None for no logon.
         password: a reference, None for no logon.
         starttls: encrypt before anything else is said.
+        tls: `starttls`, `implicit` or `none`; None leaves it to `starttls` and to port 465 (implicit).
+        ca_trust_path: PEM file of the authorities to trust; None for the system's.
+        verify: check the server's certificate.
+        timeout_s: for each step of a session, in seconds.
     """
 
     host: str
@@ -63,6 +68,19 @@ class Smtp:
     username: str | None = None
     password: SecretRef | None = None
     starttls: bool = True
+    tls: str | None = None
+    ca_trust_path: str | None = None
+    verify: bool = True
+    timeout_s: float = 30.0
+
+    @property
+    def encryption(self) -> str:
+        """Return `starttls`, `implicit` (TLS from the first byte) or `none`."""
+        if self.tls is not None:
+            return self.tls
+        if self.port == 465:
+            return "implicit"
+        return "starttls" if self.starttls else "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +209,8 @@ def _merged(documents: list[tuple[SettingsDocument, _Layer]]) -> dict[str, Any]:
             value = getattr(document, key)
             if isinstance(value, BaseModel):
                 inner = {_NAMES.get(name, name): getattr(value, name) for name in value.model_fields_set}
+                if "ca_trust_path" in inner:
+                    inner["ca_trust_path"] = str(layer.base / inner["ca_trust_path"])
                 result[key] = {**result.get(key, {}), **inner}
             elif key == "data_dir":
                 result[key] = layer.base / value

@@ -97,6 +97,10 @@ class SmtpDocument(Document):
     username: Text = ""
     password: Annotated[SecretRef | None, BeforeValidator(_secret)] = None
     starttls: Truth = True
+    tls: Literal["starttls", "implicit", "none"] = "starttls"
+    ca_trust_path: Text = ""
+    verify: Truth = True
+    timeout: PositiveDuration = 30.0
 
 
 class SettingsDocument(Document):

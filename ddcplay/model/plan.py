@@ -139,6 +139,7 @@ class HostPlan:
         target: how to reach it.
         probes: in order.
         skips: probes that `when` (or tags of the host) left out; they get a `skipped` row.
+        vars: what its filters see under `vars`: plain values, no secrets; empty for a play without filters.
     """
 
     host: str
@@ -147,6 +148,7 @@ class HostPlan:
     target: Target
     probes: tuple[ProbeSpec, ...]
     skips: tuple[Skip, ...] = ()
+    vars: Mapping[str, object] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from ddcplay.model.plan import HostPlan, Plan, ProbeSpec, Skip, Target
 from ddcplay.model.playbook import Play, ProbeEntry
 from ddcplay.model.result import Reason
 from ddcplay.planning.connection import build_target, ignored_warnings
+from ddcplay.planning.record_variables import RecordVariables
 from ddcplay.planning.tags import is_selected, unknown_tags
 from ddcplay.planning.variables import (
     MAGIC_NAMES,
@@ -76,6 +77,7 @@ def plan_play(  # noqa: PLR0913 - what planning may not read itself is handed in
     entries = [entry for entry in play.probes if is_selected(entry.tags, tags, skip_tags)]
     steps = [_prepare(entry, findings) for entry in entries]
     common = connection_variables(play.vars) | connection_variables(extra_vars)
+    filtered = any(entry.filters for entry in entries)
     names_used: set[str] = set()
     plans: list[HostPlan] = []
     for host in hosts:
@@ -85,8 +87,10 @@ def plan_play(  # noqa: PLR0913 - what planning may not read itself is handed in
         target = _target(host, variables, scope, per_host_secret, findings)
         probes, skips = _host_probes(steps, host, scope, build_probe, findings)
         if target is not None:
+            own = RecordVariables(scope) if filtered else {}
+            room = room_of(host.name)
             plans.append(
-                HostPlan(host.name, host.groups, room_of(host.name), target, tuple(probes), tuple(skips))
+                HostPlan(host.name, host.groups, room, target, tuple(probes), tuple(skips), vars=own)
             )
     findings.raise_if_any()
     warnings = (

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from ddcplay.errors import UsageError
+from ddcplay.errors import ConfigError, PatternError, Place, Problem, UsageError
+from ddcplay.model.inventory import Inventory
 from ddcplay.model.plan import Plan
 from ddcplay.model.playbook import Play
+from ddcplay.planning.pattern import select_hosts
 
 Planned = Sequence[tuple[Play, Plan]]
 
@@ -54,3 +56,34 @@ def refuse_wrong_again(plays: Planned, again: Sequence[str]) -> None:
         raise UsageError(
             f"--again: no single shot of these playbooks has a probe {unknown[0]!r}", f"probes: {listed}"
         )
+
+
+def refuse_unknown_groups(play: Play, inventory: Inventory) -> None:
+    """Refuse rules about a group (`of:`) that the inventory does not have, or that has no host.
+
+    Raises:
+        ConfigError: every such rule, with its place.
+    """
+    problems = []
+    for what, pattern, place in _rules_about_groups(play):
+        try:
+            select_hosts(inventory, pattern)
+        except PatternError as error:
+            problems.append(Problem(place, f"{what}, of: {error.message}", error.hint))
+    if problems:
+        raise ConfigError(problems)
+
+
+def _rules_about_groups(play: Play) -> Iterator[tuple[str, str, Place]]:
+    """Yield what each rule is called, its pattern, and where it stands."""
+    for name, rule in (("absent", play.alerts.absent), ("vanish", play.alerts.vanish)):
+        if rule is not None and rule.of:
+            yield f"play {play.name!r}, {name}", rule.of, play.place
+    # A chain of `defaults` is the same object in every probe that has it.
+    entries = {id(entry): entry for probe in play.probes for entry in probe.filters}
+    for entry in entries.values():
+        options = entry.options if entry.builtin and isinstance(entry.options, Mapping) else {}
+        share = options.get("share")
+        of = share.get("of") if isinstance(share, Mapping) else None
+        if isinstance(of, str) and of:
+            yield f"filter {entry.label!r}, share", of, entry.place
