@@ -40,7 +40,7 @@ class PostOffice:
     ) -> None:
         self._settings = settings
         self._resolve = resolve
-        self._redact = redact
+        self.redact = redact
         self._clock = clock
         self._notice = notice
         heartbeat = settings.heartbeat
@@ -57,7 +57,7 @@ class PostOffice:
         senders: dict[str, MessageSender] = {"push": PushSender(addresses_of(play), self._resolve)}
         if self._settings.smtp is not None:
             senders["mail"] = SmtpSender(SmtpServer.of(self._settings.smtp), self._resolve)
-        return Outbox(table, senders, self._clock, self._notice, self._redact)
+        return Outbox(table, senders, self._clock, self._notice, self.redact)
 
     def beat(self) -> None:
         """Tell the outside that this machine is alive; returns at once."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ddcplay.model.effects import Outgoing
 from ddcplay.model.playbook import Play
-from ddcplay.notify.message import Attachment, Sender, compose
+from ddcplay.notify.message import Attachment, Sender, compose, message_id, thread_id
 from ddcplay.report.mail import report_mail
 from ddcplay.report.summary import summarise
 from ddcplay.store.experiment_store import ExperimentStore
@@ -58,9 +58,11 @@ class Reporting:
             mail.subject,
             mail.text,
             mail.html,
-            message_id=f"{self._store.experiment}/{iteration}/report",
+            message_id=message_id(self._sender, "report", self._store.experiment, iteration),
             at=now,
             attachments=attachments,
+            references=(thread_id(self._sender, self._store.experiment, "report"),),
+            experiment=self._store.experiment,
         )
         return (message,), iteration
 

@@ -6,10 +6,9 @@ iteration, a digest then tells what nobody was told yet. A crash in between dela
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from ddcplay.alerting.board import Board, HostSeen, IterationView, Taken
@@ -23,6 +22,7 @@ from ddcplay.model.plan import Plan
 from ddcplay.model.playbook import Play
 from ddcplay.model.result import AttemptResult
 from ddcplay.notify.digest import Digest, compose_digest, compose_immediate, digest_push
+from ddcplay.notify.message import compose_push
 from ddcplay.planning.pattern import select_hosts
 from ddcplay.store.base import ChainDone, IterationEffects, StoredEvent
 from ddcplay.store.experiment_store import ExperimentStore
@@ -116,7 +116,7 @@ class Telling:
         outgoing: list[Outgoing] = []
         if self._post is not None:
             outgoing += self._immediate(result, [item for item in items if item.immediate])
-            outgoing += [_pushed(result, number, push) for number, push in enumerate(pushes)]
+            outgoing += [self._pushed(result, number, push) for number, push in enumerate(pushes)]
         later = tuple(item for item in items if not item.immediate)
         return Told(taken.updates, taken.events, later, tuple(outgoing))
 
@@ -232,12 +232,35 @@ class Telling:
                 number, result.started_at, None, item, result.host, result.probe, result.iteration
             )
             if recipients:
-                found.append(
-                    compose_immediate(
-                        result.experiment, self._play.name, entry, result, recipients, self._post.sender
-                    )
+                mail = compose_immediate(
+                    result.experiment,
+                    self._play.name,
+                    self._clean(entry),
+                    result,
+                    recipients,
+                    self._post.sender,
+                    timezone=self._play.timezone,
+                    max_attachments=self._play.alerts.max_attachments,
                 )
+                found.append(mail)
         return found
+
+    def _pushed(self, result: AttemptResult, number: int, push: Push) -> Outgoing:
+        assert self._post is not None
+        where = f"{result.experiment}/{result.iteration}/{result.host}/{push.target}/{number}"
+        title, text = self._post.redact(push.title), self._post.redact(push.text)
+        return compose_push(push.target, title, text, message_id=where, at=result.started_at)
+
+    def _clean(self, entry: StoredEvent) -> StoredEvent:
+        """Take secrets out of what targets printed, before it becomes a mail."""
+        assert self._post is not None
+        redact = self._post.redact
+        if entry.event is not None:
+            return replace(entry, event=replace(entry.event, message=redact(entry.event.message)))
+        if entry.item is not None:
+            item = replace(entry.item, text=redact(entry.item.text), subject=redact(entry.item.subject))
+            return replace(entry, item=item)
+        return entry
 
     def _digest(self, iteration: int, now: float, waiting: Sequence[StoredEvent]) -> Sequence[Outgoing]:
         assert self._post is not None
@@ -250,7 +273,7 @@ class Telling:
             iteration=iteration,
             at=now,
             timezone=self._play.timezone,
-            entries=waiting,
+            entries=[self._clean(entry) for entry in waiting],
             rooms={host.host: host.room for host in self._plan.hosts},
             recipients=policy.email_to,
             max_hosts=policy.max_hosts,
@@ -286,9 +309,3 @@ class Telling:
 
 def _joined(one: Taken, other: Taken) -> Taken:
     return Taken((*one.updates, *other.updates), (*one.events, *other.events))
-
-
-def _pushed(result: AttemptResult, number: int, push: Push) -> Outgoing:
-    where = f"{result.experiment}/{result.iteration}/{result.host}/{push.target}/{number}"
-    payload = json.dumps({"title": push.title, "text": push.text}).encode()
-    return Outgoing("push", where, result.started_at, payload, target=push.target)

@@ -16,7 +16,6 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from ddcplay.errors import StoreError
-from ddcplay.model.alert import Status
 from ddcplay.model.report import ReportData
 from ddcplay.model.result import AttemptResult
 from ddcplay.store import commits, effect_reads, reads
@@ -346,8 +345,7 @@ class ExperimentStore:
 
     def report_data(self, since: int, until: int) -> ReportData:
         """Count the iterations from one to another, both included, with the alerts that fire now."""
-        firing = [each for each in self.alerts.snapshots() if each.state.status is Status.FIRING]
-        return self._read(lambda c: report_data(c, self._id, since, until, alerts=firing))
+        return self._read(lambda c: report_data(c, self._id, since, until))
 
     # --- archive
 
