@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ddcplay import __version__
-from ddcplay.cli import alerts, clean, inspect, lab, operate, results, run
+from ddcplay.cli import alerts, clean, inspect, lab, mail, operate, results, run
 
 _HELP = """\
 
