@@ -1,4 +1,4 @@
-"""A kill between the two commits, or within one, never parts an attempt from what its chain left (design §6)."""
+"""A kill between or within the commits never parts an attempt from what its chain left (design §6)."""
 
 from __future__ import annotations
 
@@ -92,10 +92,8 @@ def _everything_agrees(directory: Path, store: ExperimentStore) -> None:
         closed = connection.execute("SELECT id FROM iteration WHERE state = 'closed'").fetchall()
     assert samples == sorted((number, str(it)) for attempts in done.values() for number, it in attempts)
     assert sorted(events) == sorted((host, it) for host, attempts in done.items() for _, it in attempts)
-    assert {host: state for (host, _, _), state in store.states().items()} == {
-        h: {"n": n} for h, n in newest.items()
-    }
-    assert store.statics() == {host: {"n": n} for host, n in newest.items()}
+    facts = {host: {"n": number} for host, number in newest.items()}
+    assert store.statics() == {host: state for (host, _, _), state in store.states().items()} == facts
     assert {each.identity.host: each.state.bad_in_a_row for each in store.alerts.snapshots()} == newest
     assert [counts.get(number, 0) for number, _ in mails] == [int(text) for _, text in mails]
     assert len(mails) == len(closed)

@@ -122,8 +122,8 @@ def _at_0002(path: Path) -> None:
             "INSERT INTO host VALUES (1, 'pc1', 'pc1'), (1, 'pc2', 'pc2'), (1, 'silent', 'silent')",
             "INSERT INTO roster VALUES ('d', '[\"pc1\", \"pc2\"]', '[\"p\"]')",
             "INSERT INTO playbook VALUES ('d', 'text')",
-            "INSERT INTO iteration SELECT 1, value, value, NULL, 'open', 2, NULL, 0, 0, 'd', 'd', 'a.yml', '',"
-            " NULL, '{}' FROM (SELECT 1000 AS value UNION SELECT 2000)",
+            _ITERATION_OF_0002.format(1000),
+            _ITERATION_OF_0002.format(2000),
             _ATTEMPT_OF_0002.format(1, 1000, "pc1", "'ok', NULL", "NULL", "done"),
             _ATTEMPT_OF_0002.format(2, 1000, "pc2", "'unavailable', 'no_answer'", "0", "done"),
             _ATTEMPT_OF_0002.format(3, 2000, "pc1", "'unavailable', 'no_answer'", "0", "pending"),
@@ -132,9 +132,13 @@ def _at_0002(path: Path) -> None:
     engine.dispose()
 
 
+_ITERATION_OF_0002 = (
+    "INSERT INTO iteration VALUES"
+    " (1, {0}, {0}, NULL, 'open', 2, NULL, 0, 0, 'd', 'd', 'a.yml', '', NULL, '{{}}')"
+)
 _ATTEMPT_OF_0002 = (
-    "INSERT INTO attempt VALUES (1, {}, {}, '{}', 'p', {}, '', '', {}, 1001.0, 0.5, 60.0, 1, NULL, NULL, 0, 0, 0,"
-    " 'always', '{}', 0, NULL, NULL)"
+    "INSERT INTO attempt VALUES (1, {}, {}, '{}', 'p', {}, '', '', {}, 1001.0, 0.5, 60.0, 1, NULL, NULL,"
+    " 0, 0, 0, 'always', '{}', 0, NULL, NULL)"
 )
 
 
