@@ -123,7 +123,10 @@ def prepare(playbooks: Sequence[str], options: Options) -> Prepared:
             )
             loaded = load_inventory_with_warnings(sources, playbook_dir=path.parent)
             inventory = loaded.inventory
-            warnings += [*map(str, loaded.warnings), *check_playbook(playbook)]
+            warnings += [
+                *map(str, loaded.warnings),
+                *check_playbook(playbook, smtp=settings.smtp is not None),
+            ]
             for written in playbook.plays:
                 play = _with_flags(written, options)
                 plan, hints = _plan(play, inventory, options)
