@@ -7,6 +7,7 @@ from __future__ import annotations
 import pickle
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -80,6 +81,7 @@ PC: dict[str, list[dict[str, Any]]] = {
 }  # fmt: skip
 ACCESS = FaultError("wql", "query of X: access to WMI is denied (E_ACCESSDENIED, 0x80070005)")
 NO_CLASS = FaultError("wql", "query of X: there is no such class in root/cimv2")
+NONE = "\N{EN DASH}"
 RESET = FaultError("transport", "the connection was reset", connection_lost=True)
 
 
@@ -278,3 +280,24 @@ def test_plan_shows_the_queries_and_neither_key_nor_star() -> None:
 def test_what_is_no_option_is_refused(body) -> None:
     with pytest.raises(UsageError, match="usage"):
         W32Probe().command_line(ProbeSpec("usage", "w32probe", body))
+
+
+def test_the_page_shows_the_codebook_and_the_queries_as_they_are() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "w32probe.md").read_text(encoding="utf-8")
+    titles = {
+        "": "### The sample",
+        **{table: f"### Rows of `{table}`" for table in ("disks", "physical_disks")},
+    }
+    titles |= {table: f"### Rows of `{table}`" for table in ("smart", "nics", "sessions", "queries")}
+    assert set(titles) == {field.table for field in CODEBOOK}
+    for table, title in titles.items():
+        section = page.split(f"\n{title}\n")[1].split("\n### ")[0]
+        rows = [line for line in section.splitlines() if line.startswith("| `")]
+        assert rows == [
+            f"| `{field.name}` | {field.type} | {field.unit or NONE} | {field.source} | {field.section or 'all'} |"
+            f" {('static; ' * field.static + field.note).rstrip('; ') or NONE} |"
+            for field in fields_of(table)
+        ]
+    for query in QUERIES:
+        needed = " (*when needed*)" if query.when_needed else ""
+        assert f"| {query.name}{needed} | {query.namespace} | `{query.wql}` |" in page
