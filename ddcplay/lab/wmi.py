@@ -43,7 +43,7 @@ def _operating_system(machine: Machine, now: float) -> list[Row]:
             "FreeSpaceInPagingFiles": free_page,
             "FreeVirtualMemory": (machine.free_memory_bytes(now) // 1024) + free_page,
             "InstallDate": moment(1_690_000_000 + machine.seed % 1000 * 3600),
-            "LastBootUpTime": moment(machine.booted_at(now)),
+            "LastBootUpTime": precise(machine.booted_at(now)),
             "LocalDateTime": precise(now, 3),
             "NumberOfProcesses": len(machine.processes(now)),
             "NumberOfUsers": 1 + len(machine.sessions(now)),
