@@ -54,6 +54,7 @@ class Act(Filter):
     def process(self, record, context):
         context.state["touched"] = True
         context.alert("touched", firing=True)
+        (context.output_dir / "began").write_text(record.data)
         return getattr(self, record.data)(record, context)
 
     def fine(self, record, context):
@@ -137,7 +138,8 @@ class Act(Filter):
     def leaves_a_grandchild(self, record, context):
         away = subprocess.Popen(["sleep", "600"], start_new_session=True)
         near = subprocess.Popen(["sleep", "600"])
-        return record.with_data([away.pid, near.pid])
+        orphan = subprocess.check_output(["sh", "-c", "setsid sleep 600 >/dev/null 2>&1 & echo $!"])
+        return record.with_data([away.pid, near.pid, int(orphan)])
     def leaves_a_grandchild_and_hangs(self, record, context):
         for own in (True, False):
             pid = subprocess.Popen(["sleep", "600"], start_new_session=own).pid
@@ -556,6 +558,7 @@ def test_process_ends_when_the_coordinator_is_killed_in_mid_call(bench, tmp_path
                 for path in (tmp_path / "out").glob("*.pid")
                 if os.getpgid(int(path.stem)) == pid
             ]
+        assert becomes(lambda: (tmp_path / "out" / "began").read_text() == what)
         parent.kill()
         assert becomes(lambda: all(map(gone, pids)))
     for path in (tmp_path / "out").glob("*.pid"):
