@@ -140,6 +140,11 @@ class Child:
             self._process.stdin.close()
         self._printer.join(_END_S)
 
+    def interrupt(self) -> None:
+        """End the process while another thread waits for its answer, which then fails and clears up."""
+        if self.alive():
+            kill_group(self._process)
+
     def close(self) -> None:
         """Let the process end by itself, then end what is left of it."""
         with contextlib.suppress(OSError):

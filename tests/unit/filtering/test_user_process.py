@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -394,6 +395,19 @@ def test_process_killed_from_outside_is_started_again(bench):
     os.kill(bench.pid(), signal.SIGKILL)
     bench.process._child._process.wait()
     assert count.process(record(), bench.context()).data["calls"] == 1
+
+
+def test_call_can_be_aborted_from_another_thread(bench):
+    def abort() -> None:
+        assert becomes((bench.directory / "out" / "pc1" / "began").exists)
+        bench.process.abort()
+
+    other = threading.Thread(target=abort)
+    other.start()
+    with pytest.raises(UserCodeError, match="ended its process by SIGKILL"):
+        bench.act("hangs")
+    other.join()
+    assert bench.act("fine")[0].data == "fine"
 
 
 def test_no_secret_in_the_environment_and_the_project_root_is_the_directory(bench, monkeypatch):
