@@ -31,6 +31,8 @@ NOTE_GONE = "gone"
 NOTE_MEMBER = "share"
 """Note of one host's part in a rule that counts: it is never told by itself."""
 
+_HEALTHY = AlertState(history=".")
+
 
 @dataclass(frozen=True, slots=True)
 class Taken:
@@ -127,6 +129,8 @@ class Book:
         if finding.bad is None:
             return
         known = self._alerts.get(finding.identity)
+        if known is not None and not finding.bad and known.state == _HEALTHY:
+            return  # as nearly all observations are
         old = known.state if known else AlertState()
         if old.note in {NOTE_GONE, NOTE_MEMBER}:
             old = replace(old, note="")
@@ -137,8 +141,9 @@ class Book:
         last_message = known.message if known else ""
         if not finding.message:
             alert = replace(alert, message=last_message)
-        if self.held(alert, at):
-            alert, happenings = replace(alert, state=_untold(old, new)), ()
+        kept_back = _untold(old, new)
+        if kept_back != new and self.held(alert, at):
+            alert, happenings = replace(alert, state=kept_back), ()
         self._tell(alert, old, happenings)
         if not finding.bad:
             # Reminders and late news say what was wrong, not what a good observation says.
@@ -170,14 +175,16 @@ class Book:
         """Tell what was held back and is still so, now that nothing holds it any more."""
         for alert in self.all():
             state = alert.state
-            if state.flapping or state.note == NOTE_MEMBER or self.held(alert, at):
+            fires = state.status is Status.FIRING
+            believed = fires == state.told_firing or state.status is Status.PENDING
+            if believed or state.flapping or state.note == NOTE_MEMBER or self.held(alert, at):
                 continue
             if state.note == NOTE_GONE:
                 self.close(alert.identity, at)
-            elif state.status is Status.FIRING and not state.told_firing:
+            elif fires:
                 told = replace(state, told_firing=True, notified_at=at, told_since=state.fired_at)
                 self._retell(replace(alert, state=told, at=at), state, Happening.FIRED)
-            elif state.status is Status.OK and state.told_firing:
+            else:
                 told = _settled(replace(state, told_firing=False, notified_at=None, told_since=None))
                 self._retell(replace(alert, state=told, at=at), state, Happening.RESOLVED)
 

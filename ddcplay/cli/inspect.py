@@ -28,6 +28,7 @@ from ddcplay.cli.guard import guarded
 if TYPE_CHECKING:
     from ddcplay.model.inventory import Inventory
     from ddcplay.model.plan import ProbeSpec
+    from ddcplay.model.playbook import FilterEntry, Play
 
 Playbooks = Annotated[
     list[str],
@@ -69,11 +70,21 @@ def plan_command(
     prepared = app.prepare(playbooks, options)
     warn(prepared.warnings)
     if as_json:
-        print_json([plan_fields(item.play.name, item.plan, command_line) for item in prepared.plays])
+        print_json(
+            [
+                plan_fields(item.play.name, item.plan, command_line, chains=_chains(item.play))
+                for item in prepared.plays
+            ]
+        )
         return
     console = out_console()
     for item in prepared.plays:
-        print_plan(console, item.play.name, item.plan, command_line, full=verbose > 0)
+        chains = _chains(item.play)
+        print_plan(console, item.play.name, item.plan, command_line, chains=chains, full=verbose > 0)
+
+
+def _chains(play: Play) -> dict[str, tuple[FilterEntry, ...]]:
+    return {probe.name: probe.filters for probe in play.probes if probe.filters}
 
 
 @guarded
@@ -92,6 +103,8 @@ def check_command(
     Exit code 0 when all is well (warnings are told), 2 when something is wrong.
     """
     from ddcplay import app  # noqa: PLC0415 - as above
+    from ddcplay.ui.chain_view import chain_lines  # noqa: PLC0415 - as above
+    from ddcplay.ui.safe_text import safe_text  # noqa: PLC0415 - as above
     from ddcplay.ui.words import plural  # noqa: PLC0415 - as above
 
     options = make_options(directory=directory, inventory=inventory, limit=limit, extra_vars=extra_vars)
@@ -105,6 +118,10 @@ def check_command(
         for item in prepared.plays:
             about = f"{plural(len(item.plan.hosts), 'host')}, {', '.join(item.plan.probe_names)}"
             typer.echo(f"  {item.playbook.path}: {item.play.name} ({item.plan.experiment}): {about}")
+            for probe, chain in _chains(item.play).items():
+                typer.echo(f"    filters of {probe}:")
+                for line in chain_lines(chain):
+                    typer.echo(f"      {safe_text(line)}")
 
 
 @guarded

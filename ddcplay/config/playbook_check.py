@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
+from ddcplay.config.chain_check import chain_warnings
 from ddcplay.config.values import is_template
 from ddcplay.errors import Place
 from ddcplay.model.playbook import Play, Playbook, ProbeEntry
@@ -17,31 +18,25 @@ _ALL_OF_PROCESSOR = re.compile(r"\bselect\s+\*\s+from\s+win32_processor\b", re.I
 _SLOW_CLASS = re.compile(r"\bwin32_product\b", re.IGNORECASE)
 
 
-def check_playbook(playbook: Playbook) -> tuple[str, ...]:
+def check_playbook(playbook: Playbook, *, smtp: bool = True) -> tuple[str, ...]:
     """Look for what will probably not do what its author wants.
 
     Args:
         playbook: as it was read; nothing is rendered, so values that are templates are left out.
+        smtp: the setting `smtp` is there; without it plays that mail are told.
 
     Returns:
         One line per warning, each with its place, in file order.
     """
     return tuple(
-        f"{place}: {text}" for play in playbook.plays for place, text in _play_warnings(play, playbook.text)
+        f"{place}: {text}"
+        for play in playbook.plays
+        for place, text in (*_play_warnings(play, playbook.text), *chain_warnings(play, smtp=smtp))
     )
 
 
 def _play_warnings(play: Play, text: str) -> Iterator[tuple[Place, str]]:
-    every_s = play.schedule.every_s
-    if every_s is not None:
-        visit_s = visit_budget_s(play)
-        if visit_s > every_s:
-            words = (
-                f"a visit may take {format_duration(visit_s)}, longer than every: {format_duration(every_s)}"
-            )
-            yield play.place, f"{words}; visits unfinished when the next pass starts end as timeout"
-        if play.schedule.align and _DAY_S % every_s:
-            yield play.place, f"align: a day is no multiple of every: {format_duration(every_s)}"
+    yield from ((play.place, words) for words in _pace_warnings(play))
     for probe in play.probes:
         yield from ((probe.places.get(probe.kind, probe.place), words) for words in _probe_warnings(probe))
     for file, names in play.vars_files.items():

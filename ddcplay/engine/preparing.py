@@ -26,7 +26,12 @@ from ddcplay.model.plan import Plan
 from ddcplay.model.playbook import FilterEntry, Play, Playbook
 from ddcplay.planning.pattern import select_hosts
 from ddcplay.planning.planner import plan_play
-from ddcplay.planning.refusals import refuse_doubles, refuse_unknown_tags, refuse_wrong_again
+from ddcplay.planning.refusals import (
+    refuse_doubles,
+    refuse_unknown_groups,
+    refuse_unknown_tags,
+    refuse_wrong_again,
+)
 from ddcplay.planning.rooms import owners_of_secrets, rooms_of
 from ddcplay.plugins import load_once
 from ddcplay.store.queries import open_reader
@@ -94,7 +99,8 @@ def prepare(playbooks: Sequence[str], options: Options) -> Prepared:
             )
             loaded = load_inventory_with_warnings(sources, playbook_dir=path.parent)
             inventory = loaded.inventory
-            warnings += [*map(str, loaded.warnings), *check_playbook(playbook)]
+            has_smtp = settings.smtp is not None
+            warnings += [*map(str, loaded.warnings), *check_playbook(playbook, smtp=has_smtp)]
             for written in playbook.plays:
                 play = with_flags(written, options)
                 plan, hints = plan_for(play, inventory, options)
@@ -138,6 +144,7 @@ def selected(
 def plan_for(play: Play, inventory: Inventory, options: Options) -> tuple[Plan, tuple[str, ...]]:
     """Plan a play; returns it with the warnings of its pattern."""
     hosts, warnings = selected(inventory, play.hosts, options, play.place if play.place.file else None)
+    refuse_unknown_groups(play, inventory)
     plan = plan_play(
         play,
         hosts,

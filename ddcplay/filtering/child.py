@@ -35,7 +35,11 @@ _END_S = 1.0
 _CRASHES = frozenset({signal.SIGSEGV, signal.SIGABRT})
 _MAX_LINES = 200
 _MAX_LINE = 1000
-_STARTER = "import sys; sys.path.append(sys.argv[1]);from ddcplay.filtering.user_child import main; main()"
+# The same ddcplay as ours, wherever it is; nothing else may be imported from its directory because of that.
+_STARTER = (
+    "import sys; sys.path.insert(0, sys.argv[1]); import ddcplay; del sys.path[0];"
+    "from ddcplay.filtering.user_child import main; main()"
+)
 
 
 class ChildError(Exception):
@@ -135,6 +139,11 @@ class Child:
         if self._process.stdin is not None:
             self._process.stdin.close()
         self._printer.join(_END_S)
+
+    def interrupt(self) -> None:
+        """End the process while another thread waits for its answer, which then fails and clears up."""
+        if self.alive():
+            kill_group(self._process)
 
     def close(self) -> None:
         """Let the process end by itself, then end what is left of it."""

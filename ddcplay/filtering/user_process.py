@@ -63,6 +63,7 @@ class UserProcess:
         redact: takes secrets out of a text.
         hidden: names of environment variables that hold secrets; besides these, all `DDCPLAY_*` and all whose
             value holds a known secret are kept from user code.
+        directory: working directory of the process, the project root; by default the last of `search_path`.
     """
 
     def __init__(
@@ -74,8 +75,10 @@ class UserProcess:
         log: logging.Logger,
         redact: Callable[[str], str] = str,
         hidden: Collection[str] = (),
+        directory: Path | None = None,
     ) -> None:
         self._search_path = tuple(path.absolute() for path in search_path)
+        self._directory = directory or (self._search_path[-1] if self._search_path else Path.cwd())
         self._timeout_s = timeout_s
         self._memory_bytes = memory_bytes
         self._log = log
@@ -115,6 +118,12 @@ class UserProcess:
                 self._child.close()
                 self._child = None
 
+    def abort(self) -> None:
+        """Make the call that is going on fail now; for a run that has to leave at once. From any thread."""
+        child = self._child
+        if child is not None:
+            child.interrupt()
+
     def call(
         self, owner: UserFilter, method: str, context: FilterContext, record: Record | None = None
     ) -> tuple[Frame, dict[str, object]]:
@@ -127,7 +136,7 @@ class UserProcess:
             self._prepare(owner, method)
             label = owner.entry.label
             answer = self._ask(_calling(owner.number, method, context, record), label, context.log)
-            self._refuse(answer, label)
+            self._refuse(answer, label, context.log)
             taken = self._take_over(answer, context, label)
             if method == "close":
                 owner.made = _Opened()
@@ -142,13 +151,13 @@ class UserProcess:
         self._running()
         if owner.made.generation != self._generation:
             answer = self._ask(self._making("make", owner.number, owner.entry), owner.entry.label, self._log)
-            self._refuse(answer, owner.entry.label)
+            self._refuse(answer, owner.entry.label, self._log)
             owner.made = _Opened(self._generation)
         if owner.first is None or owner.made.opened or method == "open":
             return
         # a second opening of the same run: what it wants done was done at the first one
-        frame = replace(owner.first)
-        self._refuse(self._ask(frame, owner.entry.label, self._log), owner.entry.label)
+        answer = self._ask(owner.first, owner.entry.label, self._log)
+        self._refuse(answer, owner.entry.label, self._log)
         owner.made = _Opened(self._generation, opened=True)
 
     def _running(self) -> Child:
@@ -193,7 +202,7 @@ class UserProcess:
             self._child.kill()
             self._child = None
 
-    def _refuse(self, answer: Frame, label: str) -> None:
+    def _refuse(self, answer: Frame, label: str, log: logging.Logger) -> None:
         """Raise what the process says went wrong."""
         what = answer.head.get("op")
         if what == "done":
@@ -202,7 +211,11 @@ class UserProcess:
             _, message, hint = next(iter(self._findings(answer)), ((), f"{label} cannot be made", ""))
             raise UserCodeError(message, hint)
         message, where = (self._shown(str(answer.head.get(key, ""))) for key in ("message", "where"))
-        raise UserCodeError(message or "the filter gave no proper answer", where)
+        lines = where.splitlines()
+        for line in lines:
+            log.info("%s: %s", label, line)
+        at = f" ({lines[-1]})" if lines else ""
+        raise UserCodeError(f"{message or 'the filter gave no proper answer'}{at}")
 
     def _findings(self, answer: Frame) -> list[tuple[tuple[str | int, ...], str, str]]:
         """Return the findings in an answer, as far as they can be read."""
@@ -263,9 +276,8 @@ class UserProcess:
         return str(next((path for path in tried if path.is_file()), tried[0]))
 
     def _settings(self) -> ChildSettings:
-        directory = self._search_path[-1] if self._search_path else Path.cwd()
         return ChildSettings(
-            self._memory_bytes, directory, self._search_path, self._environment(), self._printed
+            self._memory_bytes, self._directory, self._search_path, self._environment(), self._printed
         )
 
     def _environment(self) -> Mapping[str, str]:

@@ -46,6 +46,8 @@ class LabHost:
         quotas: of WinRM.
         backend: what runs its commands: our small cmd.exe, or real Win32 processes under Wine.
         has_tar: tar.exe is part of the system (Windows 10 1803 and later).
+        windows: `7 10 11 server`; "" for one of the newer clients, as the lot falls.
+        admin: the account may read every WMI namespace; else root/cimv2 alone.
     """
 
     name: str
@@ -63,6 +65,8 @@ class LabHost:
     quotas: Quotas = Quotas()
     backend: Literal["scripted", "wine"] = "scripted"
     has_tar: bool = True
+    windows: Literal["", "7", "10", "11", "server"] = ""
+    admin: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from datetime import datetime
 
-from ddcplay.lab import refusals, soap, wmi, wql
+from ddcplay.lab import refusals, soap, wmi, wmi_drives, wql
+from ddcplay.lab.cim import Reference
 from ddcplay.lab.host import Caller, Enumeration, SimulatedHost
 from ddcplay.lab.refusals import RefusedError
 
@@ -99,8 +100,10 @@ def _items(host: SimulatedHost, request: soap.Request, started: list[wmi.Row]) -
     if not request.resource_uri.startswith(soap.WMI):
         raise RefusedError(refusals.RESOURCE_NOT_FOUND)
     namespace, _, name = request.resource_uri.removeprefix(soap.WMI).rpartition("/")
-    if not wmi.has_namespace(namespace):
+    if not wmi.has_namespace(host.machine, namespace):
         raise RefusedError(refusals.RESOURCE_NOT_FOUND)
+    if not host.blueprint.admin and namespace.lower() != "root/cimv2":
+        raise RefusedError(refusals.ACCESS_DENIED)
     assert request.body is not None
     text = request.body.findtext(_W + "Filter")
     try:
@@ -114,8 +117,10 @@ def _items(host: SimulatedHost, request: soap.Request, started: list[wmi.Row]) -
         chosen = [row for row in rows if query.matches(row)]
         if query.columns is None:
             return [_instance(namespace, true_name, row) for row in chosen]
-        columns = _columns(query.columns, rows[0])
+        columns = _columns(query.columns, rows[0]) if rows else []
         return [_fragment(row, columns) for row in chosen]
+    except wmi_drives.NotSupportedError:
+        raise RefusedError(refusals.NOT_SUPPORTED) from None
     except wql.WqlError:
         raise RefusedError(_filter_refusal("The query is not valid. ")) from None
 
@@ -153,6 +158,21 @@ def _property(tag: str, value: wmi.Value, prefix: str) -> str:
     if isinstance(value, bool):
         return f"<{tag}>{str(value).lower()}</{tag}>"
     if isinstance(value, datetime):
-        stamp = value.strftime("%Y-%m-%dT%H:%M:%SZ")
+        stamp = value.strftime("%Y-%m-%dT%H:%M:%S.%fZ" if value.microsecond else "%Y-%m-%dT%H:%M:%SZ")
         return f"<{tag}><{prefix}Datetime>{stamp}</{prefix}Datetime></{tag}>"
+    if isinstance(value, Reference):
+        return f"<{tag}>{_reference(value)}</{tag}>"
     return f"<{tag}>{soap.text(str(value))}</{tag}>"
+
+
+def _reference(value: Reference) -> str:
+    """Write a reference as an endpoint (MS-WSMV 2.2.4; DSP0230 7.2.5)."""
+    selectors = "".join(
+        f"<w:Selector Name={soap.attribute(key)}>{soap.text(text)}</w:Selector>"
+        for key, text in (("__cimnamespace", "root/cimv2"), *value.keys)
+    )
+    return (
+        f"<a:Address>{soap.ANONYMOUS}</a:Address><a:ReferenceParameters>"
+        f"<w:ResourceURI>{soap.WMI}root/cimv2/{value.name}</w:ResourceURI>"
+        f"<w:SelectorSet>{selectors}</w:SelectorSet></a:ReferenceParameters>"
+    )

@@ -84,7 +84,8 @@ class RunningLab:
     def machine(self, name: str) -> Machine:
         """Return the scripted PC, to compare what was collected with what is true."""
         host = self.host(name)
-        return Machine(self.config.seed, name, host.groups[-1] if host.groups else "", host.domain)
+        room = host.groups[-1] if host.groups else ""
+        return Machine(self.config.seed, name, room, host.domain, windows=host.windows)
 
     def inventory_yaml(self) -> str:
         """Return the lab as an Ansible inventory in YAML."""

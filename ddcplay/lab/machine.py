@@ -5,6 +5,8 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 
+from ddcplay.lab.drives import Drive, drive
+from ddcplay.lab.people import Logon, Session, logons, overlap_s, remote_sessions
 from ddcplay.lab.timetable import Timetable, chance
 
 _WINDOWS = (
@@ -12,6 +14,13 @@ _WINDOWS = (
     ("Microsoft Windows 11 Education", "10.0.22631", 0.9),
     ("Microsoft Windows 11 Education", "10.0.26100", 1.0),
 )
+_CHOSEN_WINDOWS = {
+    # Windows 7 says its name with a blank behind it.
+    "7": ("Microsoft Windows 7 Enterprise ", "6.1.7601"),
+    "10": ("Microsoft Windows 10 Education", "10.0.19045"),
+    "11": ("Microsoft Windows 11 Education", "10.0.22631"),
+    "server": ("Microsoft Windows Server 2022 Standard", "10.0.20348"),
+}
 _CPUS = (
     ("Intel(R) Core(TM) i5-8500 CPU @ 3.00GHz", 3000, 6, 6),
     ("Intel(R) Core(TM) i5-10400 CPU @ 2.90GHz", 2904, 6, 12),
@@ -29,12 +38,14 @@ class Process:
         pid: process id.
         session: 0 for services, 1 for the console.
         memory_kib: working set.
+        started: Unix time, None for what came up with the system.
     """
 
     name: str
     pid: int
     session: int
     memory_kib: int
+    started: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +68,7 @@ class Machine:
         domain: NetBIOS domain.
         address: what `ipconfig` shows.
         visitor: the console user that a test put there, "" for nobody, None for what the timetable says.
+        windows: `7 10 11 server`; "" for one of the newer clients, as the lot falls.
     """
 
     seed: int
@@ -65,6 +77,7 @@ class Machine:
     domain: str = "LAB"
     address: str = "10.0.0.1"
     visitor: str | None = None
+    windows: str = ""
 
     @property
     def computer_name(self) -> str:
@@ -79,6 +92,8 @@ class Machine:
     @property
     def system(self) -> tuple[str, str]:
         """Caption and version of Windows."""
+        if self.windows:
+            return _CHOSEN_WINDOWS[self.windows]
         draw = self._chance("os")
         return next((caption, version) for caption, version, upto in _WINDOWS if draw < upto)
 
@@ -125,6 +140,54 @@ class Machine:
         """Return seconds since the last boot."""
         return max(1.0, time - self.booted_at(time))
 
+    def sessions(self, time: float) -> tuple[Session, ...]:
+        """Return who is logged on interactively: at the console, and on a server also from afar."""
+        boot, user = self.booted_at(time), self.user(time)
+        found = []
+        if user is not None:
+            logon = self.timetable.logon(time) if self.visitor is None else None
+            found.append(Session(1, user, min(time, boot + 60) if logon is None else logon[0], "console"))
+        if self.windows == "server":
+            found += remote_sessions(self.seed, self.name, time, boot)
+        return tuple(found)
+
+    def logons(self, time: float) -> list[Logon]:
+        """Return the logon sessions that Windows remembers since the boot."""
+        boot = self.booted_at(time)
+        past = [(start, user) for start, _, user in self.timetable.logons(boot, time) if start >= boot]
+        return logons(
+            (self.seed, self.name, self.domain),
+            self.sessions(time),
+            past if self.visitor is None else [],
+            (boot, time),
+            has_dwm=self.windows != "7",
+        )
+
+    def logged_on_s(self, time: float) -> float:
+        """Return for how many seconds since the boot somebody was logged on, by the timetable."""
+        return overlap_s(self.timetable, self.booted_at(time), time) if self.visitor is None else 0.0
+
+    def idle_s(self, time: float) -> float:
+        """Return the idle processor time since the boot, mean of the processors; less while it is used."""
+        used = self.logged_on_s(time) * (0.02 + 0.1 * self._chance("work"))
+        return self.uptime_s(time) * self.idle_share() - used
+
+    def drives(self, time: float) -> tuple[Drive, ...]:
+        """Return the drives, one for each fixed disk."""
+        return tuple(
+            drive((self.seed, self.name), index, disk.size_bytes, time, old=self.windows == "7")
+            for index, disk in enumerate(self.disks(time))
+        )
+
+    def free_swap_bytes(self, time: float) -> int:
+        """Return the free part of the page file."""
+        return int(self.swap_bytes * (0.70 if self.user(time) else 0.88))
+
+    @property
+    def swap_bytes(self) -> int:
+        """Size of the page file."""
+        return self.ram_bytes // 4 // 1024 * 1024
+
     def disks(self, time: float) -> tuple[Disk, ...]:
         """Return the fixed disks; C: fills slowly and is emptied once a month."""
         size = (256 if self._chance("disk") < 0.6 else 512) * 10**9
@@ -137,8 +200,9 @@ class Machine:
     def nic_bytes(self, time: float) -> tuple[int, int]:
         """Return bytes received and sent since the boot; both only grow until the next one."""
         uptime = self.uptime_s(time)
-        rate = 2_000 + 60_000 * self._chance("traffic")
-        return int(uptime * rate), int(uptime * rate * 0.22)
+        rate = 200 + 1_500 * self._chance("traffic")
+        busy = self.logged_on_s(time) * (4_000 + 60_000 * self._chance("surf"))
+        return int(uptime * rate + busy), int(uptime * rate * 0.6 + busy * 0.22)
 
     def free_memory_bytes(self, time: float) -> int:
         """Return free physical memory; less while somebody is logged on."""
@@ -146,7 +210,7 @@ class Machine:
         return int(self.ram_bytes * (1 - used - (0.25 if self.user(time) else 0.0)))
 
     def idle_share(self) -> float:
-        """Return the mean share of idle processor time since the boot, 0 to 1."""
+        """Return the share of idle processor time while nobody uses it, 0 to 1."""
         return 0.93 + 0.06 * self._chance("idle")
 
     def processes(self, time: float) -> tuple[Process, ...]:
@@ -159,10 +223,17 @@ class Machine:
             ("wininit.exe", 0),
         ]
         names += [("services.exe", 0), ("lsass.exe", 0), *[("svchost.exe", 0)] * 12, ("spoolsv.exe", 0)]
-        if self.user(time):
-            names += [("explorer.exe", 1), ("sihost.exe", 1), ("chrome.exe", 1), ("WINWORD.EXE", 1)]
+        sessions = {session.number: session for session in self.sessions(time)}
+        for number in sessions:
+            names += [(name, number) for name in ("explorer.exe", "sihost.exe", "chrome.exe", "WINWORD.EXE")]
         return tuple(
-            Process(name, row * 4 if row < 2 else 300 + row * 52, session, 8 if row < 2 else 4000 + row * 977)
+            Process(
+                name,
+                row * 4 if row < 2 else 300 + row * 52,
+                session,
+                8 if row < 2 else 4000 + row * 977,
+                sessions[session].desktop_at(time) if session else None,
+            )
             for row, (name, session) in enumerate(names)
         )
 

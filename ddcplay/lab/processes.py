@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ddcplay.lab.wmi import Row, moment
+from ddcplay.lab.cim import Row, moment
 
 FIRST_PID = 6004
 _NAME = re.compile(r'\s*(?:"([^"]*)"|(\S+))')

@@ -176,6 +176,7 @@ NO_CONTEXT = Refusal(
     action=f"{soap.N}/fault",
 )
 ACCESS_DENIED = Refusal(5, "w:AccessDenied", "Access is denied. ")
+NOT_SUPPORTED = Refusal(0x8004100C, "w:InternalError", "Not supported ", receiver=True, wmi_form=True)
 PIPE_ENDED = Refusal(109, "w:InternalError", "The pipe has been ended. ", receiver=True, plugin=True)
 NO_PROGRAM = Refusal(
     2147942402, "w:InternalError", "The system cannot find the file specified. ", receiver=True, plugin=True

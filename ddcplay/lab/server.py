@@ -164,7 +164,9 @@ class LabServer:
         self, blueprint: LabHost, address: tuple[str, int], tls: ssl.SSLContext | None, der: bytes | None
     ) -> None:
         room = blueprint.groups[-1] if blueprint.groups else ""
-        machine = Machine(self._config.seed, blueprint.name, room, blueprint.domain)
+        machine = Machine(
+            self._config.seed, blueprint.name, room, blueprint.domain, windows=blueprint.windows
+        )
         host = SimulatedHost(
             blueprint, machine, self.now, self._wine if blueprint.backend == "wine" else None
         )

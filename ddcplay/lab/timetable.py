@@ -7,6 +7,7 @@ day and night, the others live by the room's lessons and are sometimes forgotten
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -65,12 +66,24 @@ class Timetable:
 
     def user(self, time: float) -> str | None:
         """Return who is logged on at the console at a Unix time, None for nobody."""
+        logon = self.logon(time)
+        return None if logon is None else logon[2]
+
+    def logon(self, time: float) -> tuple[float, float, str] | None:
+        """Return (start, end, user) of who is logged on at a Unix time, None for nobody."""
         day = int(time // _DAY_S)
         for stay in (*_stays(self, day - 1), *_stays(self, day)):
             for start, end, name in stay.logons:
                 if start <= time < end:
-                    return name
+                    return start, end, name
         return None
+
+    def logons(self, start: float, end: float) -> Iterator[tuple[float, float, str]]:
+        """Yield (start, end, user) of every console logon that touches a stretch of time, in order."""
+        for day in range(int(start // _DAY_S) - 1, int(end // _DAY_S) + 1):
+            for first, last, name in _logons(self, day):
+                if first < end and last > start:
+                    yield first, last, name
 
     def never_off(self) -> bool:
         """Say whether nobody ever switches this PC off."""
@@ -103,6 +116,7 @@ def _stays(table: Timetable, day: int) -> tuple[Stay, ...]:
     return (Stay(logons[0][0] - 150, end, logons),)
 
 
+@lru_cache(maxsize=16384)
 def _logons(table: Timetable, day: int) -> tuple[tuple[float, float, str], ...]:
     weekday = (day + 3) % 7
     if weekday == _SUNDAY:

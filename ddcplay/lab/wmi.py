@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable
 
+from ddcplay.lab import wmi_drives, wmi_people
+from ddcplay.lab.cim import Row, Value, moment, precise
 from ddcplay.lab.machine import Machine
 
-Value = str | int | bool | datetime | None | tuple["str | int", ...]
-Row = Mapping[str, Value]
+__all__ = ["Row", "Value", "has_namespace", "rows_of"]
 
+_STORAGE = "root/microsoft/windows/storage"
 _NIC = "Intel[R] Ethernet Connection [7] I219-LM"
 _TICKS_PER_S = 10_000_000
 _EPOCH_1601_S = 11_644_473_600
@@ -17,42 +18,39 @@ _EPOCH_1601_S = 11_644_473_600
 
 def rows_of(machine: Machine, now: float, namespace: str, name: str) -> tuple[str, list[Row]] | None:
     """Return the true name and the instances of a class; None when the namespace does not have it."""
-    for known, build in _CLASSES.get(namespace.lower(), {}).items():
+    classes = _CLASSES[namespace.lower()] if has_namespace(machine, namespace) else {}
+    for known, build in classes.items():
         if known.lower() == name.lower():
             return known, build(machine, now)
     return None
 
 
-def has_namespace(namespace: str) -> bool:
-    """Say whether a namespace exists, written with slashes."""
-    return namespace.lower() in _CLASSES
-
-
-def moment(seconds: float) -> datetime:
-    """Return a Unix time as WMI shows it."""
-    return datetime.fromtimestamp(int(seconds), UTC)
+def has_namespace(machine: Machine, namespace: str) -> bool:
+    """Say whether a PC has a namespace, written with slashes; the storage classes came with Windows 8."""
+    wanted = namespace.lower()
+    return wanted in _CLASSES and not (wanted == _STORAGE and machine.windows == "7")
 
 
 def _operating_system(machine: Machine, now: float) -> list[Row]:
     caption, version = machine.system
-    page = machine.ram_bytes // 1024 // 4
+    page, free_page = machine.swap_bytes // 1024, machine.free_swap_bytes(now) // 1024
     return [
         {
             "BuildNumber": version.rpartition(".")[2],
             "Caption": caption,
             "CSName": machine.computer_name,
             "FreePhysicalMemory": machine.free_memory_bytes(now) // 1024,
-            "FreeSpaceInPagingFiles": page * 9 // 10,
-            "FreeVirtualMemory": (machine.free_memory_bytes(now) // 1024) + page * 9 // 10,
+            "FreeSpaceInPagingFiles": free_page,
+            "FreeVirtualMemory": (machine.free_memory_bytes(now) // 1024) + free_page,
             "InstallDate": moment(1_690_000_000 + machine.seed % 1000 * 3600),
-            "LastBootUpTime": moment(machine.booted_at(now)),
-            "LocalDateTime": moment(now),
+            "LastBootUpTime": precise(machine.booted_at(now)),
+            "LocalDateTime": precise(now, 3),
             "NumberOfProcesses": len(machine.processes(now)),
-            "NumberOfUsers": 1 + (machine.user(now) is not None),
+            "NumberOfUsers": 1 + len(machine.sessions(now)),
             "OSArchitecture": "64-bit",
-            "ProductType": 1,
+            "ProductType": 3 if machine.windows == "server" else 1,
             "SerialNumber": "00328-00000-00000-AA123",
-            "ServicePackMajorVersion": 0,
+            "ServicePackMajorVersion": int(machine.windows == "7"),
             "SizeStoredInPagingFiles": page,
             "TotalVirtualMemorySize": machine.ram_bytes // 1024 + page,
             "TotalVisibleMemorySize": machine.ram_bytes // 1024,
@@ -120,21 +118,6 @@ def _logical_disks(machine: Machine, now: float) -> list[Row]:
     return [*fixed, optical]
 
 
-def _disk_drives(machine: Machine, now: float) -> list[Row]:
-    return [
-        {
-            "DeviceID": f"\\\\.\\PHYSICALDRIVE{index}",
-            "Index": index,
-            "InterfaceType": "SCSI",
-            "Model": "SAMSUNG MZVLB256HAHQ",
-            "SerialNumber": f"{machine.serial}{index}",
-            "Size": disk.size_bytes,
-            "Status": "OK",
-        }
-        for index, disk in enumerate(machine.disks(now))
-    ]
-
-
 def _bios(machine: Machine, _now: float) -> list[Row]:
     return [{"Manufacturer": "HP", "SerialNumber": machine.serial, "SMBIOSBIOSVersion": "R01 Ver. 02.12.00"}]
 
@@ -189,7 +172,7 @@ def _network_interface(machine: Machine, now: float) -> list[Row]:
 
 
 def _processor_counters(machine: Machine, now: float) -> list[Row]:
-    idle = int(machine.uptime_s(now) * machine.idle_share() * _TICKS_PER_S)
+    idle = int(machine.idle_s(now) * _TICKS_PER_S)
     stamp = int((now + _EPOCH_1601_S) * _TICKS_PER_S)
     return [
         {"Name": name, "PercentIdleTime": idle, "PercentProcessorTime": idle, "Timestamp_Sys100NS": stamp}
@@ -215,7 +198,7 @@ def _processes(machine: Machine, now: float) -> list[Row]:
     return [
         {
             "CommandLine": None,
-            "CreationDate": moment(boot + row.pid / 10) if row.pid > 4 else None,
+            "CreationDate": precise(row.started or boot + row.pid / 10) if row.pid > 4 else None,
             "Handle": str(row.pid),
             "Name": row.name,
             "ParentProcessId": 4 if row.pid > 4 else 0,
@@ -252,7 +235,7 @@ def _hotfixes(machine: Machine, _now: float) -> list[Row]:
 
 
 def _page_files(machine: Machine, _now: float) -> list[Row]:
-    size = machine.ram_bytes // 1024**2 // 4
+    size = machine.swap_bytes // 1024**2
     return [
         {
             "AllocatedBaseSize": size,
@@ -263,20 +246,15 @@ def _page_files(machine: Machine, _now: float) -> list[Row]:
     ]
 
 
-def _disk_verdicts(machine: Machine, now: float) -> list[Row]:
-    return [
-        {"Active": True, "InstanceName": f"SCSI\\Disk{index}_0", "PredictFailure": False, "Reason": 0}
-        for index, _ in enumerate(machine.disks(now))
-    ]
-
-
 _CLASSES: dict[str, dict[str, Callable[[Machine, float], list[Row]]]] = {
     "root/cimv2": {
         "Win32_BIOS": _bios,
         "Win32_ComputerSystem": _computer_system,
         "Win32_ComputerSystemProduct": _product,
-        "Win32_DiskDrive": _disk_drives,
+        "Win32_DiskDrive": wmi_drives.disk_drives,
         "Win32_LogicalDisk": _logical_disks,
+        "Win32_LoggedOnUser": wmi_people.logged_on_users,
+        "Win32_LogonSession": wmi_people.logon_sessions,
         "Win32_NetworkAdapterConfiguration": _adapter_configuration,
         "Win32_OperatingSystem": _operating_system,
         "Win32_PageFileUsage": _page_files,
@@ -288,5 +266,12 @@ _CLASSES: dict[str, dict[str, Callable[[Machine, float], list[Row]]]] = {
         "Win32_QuickFixEngineering": _hotfixes,
         "Win32_Service": _services,
     },
-    "root/wmi": {"MSStorageDriver_FailurePredictStatus": _disk_verdicts},
+    "root/wmi": {
+        "MSStorageDriver_FailurePredictData": wmi_drives.predict_data,
+        "MSStorageDriver_FailurePredictStatus": wmi_drives.predict_status,
+    },
+    _STORAGE: {
+        "MSFT_PhysicalDisk": wmi_drives.storage_disks,
+        "MSFT_StorageReliabilityCounter": wmi_drives.reliability,
+    },
 }

@@ -105,7 +105,7 @@ class FilterEntry:
     """
 
     name: str
-    options: object = None
+    options: object = field(default=None, repr=False)
     on: tuple[Outcome, ...] = (Outcome.OK,)
     label: str = ""
     place: Place = field(default_factory=lambda: Place(""))

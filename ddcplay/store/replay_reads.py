@@ -139,11 +139,17 @@ class _Files:
         source = self._source(pair, row)
         if source is None:
             return Missing(row.attempt_id, row.before, f"its outputs were not kept (keep: {row.keep})")
-        result = replace(
-            row.before,
-            stdout=self._read(pair, "stdout", source, source.stdout_end, row.stdout_bytes),
-            stderr=self._read(pair, "stderr", source, source.stderr_end, row.stderr_bytes),
-        )
+        outputs = []
+        for stream, end, length in (
+            ("stdout", source.stdout_end, row.stdout_bytes),
+            ("stderr", source.stderr_end, row.stderr_bytes),
+        ):
+            path = self._directory / self._directories[pair[0]] / f"{pair[1]}.{stream}"
+            content = b"" if end is None else _read(path, end, length, source.result)
+            if content is None:
+                return Missing(row.attempt_id, row.before, f"{path} is gone")
+            outputs.append(content)
+        result = replace(row.before, stdout=outputs[0], stderr=outputs[1])
         return PendingAttempt(row.attempt_id, result, row.keep)
 
     def _source(self, pair: Pair, row: _Recorded) -> _Recorded | None:
@@ -156,18 +162,22 @@ class _Files:
         same = (last.stdout_bytes, last.stderr_bytes) == (row.stdout_bytes, row.stderr_bytes)
         return last if same else None
 
-    def _read(self, pair: Pair, stream: str, source: _Recorded, end: int | None, length: int) -> bytes:
-        if end is None:
-            return b""
-        path = self._directory / self._directories[pair[0]] / f"{pair[1]}.{stream}"
-        try:
-            with store_faults("read", str(path)), path.open("rb", buffering=0) as file:
-                return read_block_at(file, end, length, source.result)
-        except BlockChangedError as error:
-            raise StoreError(
-                f"{path} was changed by another program: {error}",
-                "restore the file as ddcplay wrote it; replay needs every block where it was",
-            ) from None
+
+def _read(path: Path, end: int, length: int, of: AttemptResult) -> bytes | None:
+    """Return the content of a block, None when the whole file is gone (people may delete files)."""
+    try:
+        with store_faults("read", str(path)):
+            try:
+                file = path.open("rb", buffering=0)
+            except FileNotFoundError:
+                return None
+            with file:
+                return read_block_at(file, end, length, of)
+    except BlockChangedError as error:
+        raise StoreError(
+            f"{path} was changed by another program: {error}",
+            "restore the file as ddcplay wrote it; replay needs every block where it was",
+        ) from None
 
 
 def _batch(reader: ExperimentReader, after: int, limit: int) -> tuple[_Recorded, ...]:

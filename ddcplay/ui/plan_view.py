@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from types import MappingProxyType
 
 from rich.console import Console
 from rich.text import Text
 
 from ddcplay.model.inventory import SecretRef
 from ddcplay.model.plan import HostPlan, Plan, ProbeSpec, Target
+from ddcplay.model.playbook import FilterEntry
 from ddcplay.model.probe_file import OPTION as FILE_OPTION
 from ddcplay.model.probe_file import ProbeFile
+from ddcplay.ui.chain_view import chain_fields, chain_lines
 from ddcplay.ui.safe_text import safe_text
 from ddcplay.ui.tables import folded, indented
 from ddcplay.ui.words import plural
@@ -23,12 +26,22 @@ from ddcplay.units import format_duration
 CommandLine = Callable[[ProbeSpec], str]
 """Tells the exact command line of a probe; `cli` makes it from the plug-ins."""
 
+Chains = Mapping[str, tuple[FilterEntry, ...]]
+"""Probe → its filter chain."""
+
+_NO_CHAINS: Chains = MappingProxyType({})
 _ADDRESSES_SHOWN = 4
 _LINES_SHOWN = 20
 
 
 def print_plan(
-    console: Console, play: str, plan: Plan, command_line: CommandLine, *, full: bool = False
+    console: Console,
+    play: str,
+    plan: Plan,
+    command_line: CommandLine,
+    *,
+    chains: Chains = _NO_CHAINS,
+    full: bool = False,
 ) -> None:
     """Print one play's plan.
 
@@ -37,7 +50,8 @@ def print_plan(
         play: the play's name.
         plan: rendered for every host.
         command_line: see `CommandLine`.
-        full: all lines of long scripts, all addresses.
+        chains: what is done with each probe's results.
+        full: all lines of long scripts, all addresses, whole options of filters.
     """
     head = Text(safe_text(play), style="bold")
     head.append(
@@ -46,7 +60,17 @@ def print_plan(
     console.print(head)
     for hosts in equal_plans(plan):
         _print_block(console, hosts, command_line, full=full)
+    for probe in plan.probe_names:
+        _print_chain(console, probe, chains.get(probe, ()), full=full)
     console.print()
+
+
+def _print_chain(console: Console, probe: str, chain: tuple[FilterEntry, ...], *, full: bool) -> None:
+    if not chain:
+        return
+    console.print(Text(f"filters of {safe_text(probe)}", style="bold"))
+    for line in chain_lines(chain, full=full):
+        console.print(indented(Text(safe_text(line), style="dim", overflow="fold"), 2))
 
 
 def equal_plans(plan: Plan) -> list[tuple[HostPlan, ...]]:
@@ -58,12 +82,15 @@ def equal_plans(plan: Plan) -> list[tuple[HostPlan, ...]]:
     return [tuple(block) for block in blocks.values()]
 
 
-def plan_fields(play: str, plan: Plan, command_line: CommandLine) -> dict[str, object]:
+def plan_fields(
+    play: str, plan: Plan, command_line: CommandLine, *, chains: Chains = _NO_CHAINS
+) -> dict[str, object]:
     """Return a plan as JSON-ready values; secrets stay references."""
     return {
         "play": play,
         "experiment": plan.experiment,
         "probes": list(plan.probe_names),
+        "filters": {probe: chain_fields(chains[probe]) for probe in plan.probe_names if probe in chains},
         "hosts": [
             {
                 "host": host.host,

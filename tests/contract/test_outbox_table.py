@@ -125,14 +125,12 @@ def test_failures_are_counted_and_survive_a_restart(outboxes: Outboxes) -> None:
         assert (second.tries, second.last_error, second.message_id) == (0, "", "<2@x>")
 
 
-STEPS = st.lists(
-    st.tuples(st.integers(1, 6), st.sampled_from(["sent", "given up", "later"]), st.integers(0, 50)),
-    max_size=12,
-)
+KINDS = st.lists(st.sampled_from(["mail", "push"]), min_size=6, max_size=6)
+STEP = st.tuples(st.integers(1, 6), st.sampled_from(["sent", "given up", "later"]), st.integers(0, 50))
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(kinds=st.lists(st.sampled_from(["mail", "push"]), min_size=6, max_size=6), steps=STEPS)
+@given(kinds=KINDS, steps=st.lists(STEP, max_size=12))
 def test_next_at_is_when_something_is_due_and_no_mail_overtakes(
     outboxes: Outboxes, kinds: list[str], steps: list[tuple[int, str, int]]
 ) -> None:

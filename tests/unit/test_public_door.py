@@ -34,7 +34,6 @@ def test_the_door_itself_imports_nothing_heavy():
     assert heavy.stdout.strip() == "[]", heavy.stderr
 
 
-@pytest.mark.slow
 def test_type_checker_knows_a_users_filter(tmp_path):
     (tmp_path / "mine.py").write_text(
         "from ddcplay import DropRecord, Filter, FilterContext, HostView, Record\n\n\n"

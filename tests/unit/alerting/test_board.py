@@ -81,8 +81,10 @@ class Stage:
 
     def restart(self):
         self.board = Board("e", self.policy, self.rows.values(), self.silences)
-        groups = dict.fromkeys(self.hosts, ("labs", "lab1"))
-        self.take(self.board.begin(self.rules, self.hosts, self.at, groups))
+        self.take(self.board.begin(self.rules, self.hosts, self.at, self.groups()))
+
+    def groups(self):
+        return {host: ("labs", "lab1" if host in HOSTS[:10] else "lab2") for host in self.hosts}
 
     def take(self, taken):
         for update in taken.updates:
@@ -184,7 +186,7 @@ class Stage:
             seen,
             {"lab1": HOSTS[:10], "lab2": HOSTS[10:]} if self.policy.vanish else {},
             lambda pattern: HOSTS[:10] if pattern == "lab1" else HOSTS[10:] if pattern == "lab2" else HOSTS,
-            {host: ("labs", "lab1" if host in HOSTS[:10] else "lab2") for host in self.hosts},
+            self.groups(),
             self.offline,
         )
         self.take(self.board.iteration_end(view))
@@ -496,7 +498,7 @@ RULES = st.fixed_dictionaries(
     rule=RULES,
     steps=st.lists(st.tuples(st.sampled_from(STEPS), st.booleans()), max_size=60),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_a_restart_changes_nothing_and_nothing_untrue_is_told(policy, rule, steps):
     through = Stage(policy, rule)
     through.play(" ".join(step for step, _ in steps))

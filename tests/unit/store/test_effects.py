@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Protocol
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ddcplay.errors import StoreError
@@ -145,10 +145,11 @@ def test_facts_hold_from_the_attempt_that_changed_them(bench: Bench) -> None:
     ]
 
 
-@settings(max_examples=30, deadline=None)
-@given(
-    facts=st.lists(st.tuples(st.integers(0, 5), st.sampled_from(["x", "y"]), st.integers(0, 2)), max_size=8)
-)
+FACTS = st.tuples(st.integers(0, 5), st.sampled_from(["x", "y"]), st.integers(0, 2))
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(facts=st.lists(FACTS, max_size=8))
 def test_facts_never_overlap_whatever_the_clock_does(
     make_bench: Callable[[], Bench], facts: list[tuple[int, str, int]]
 ) -> None:
