@@ -162,7 +162,8 @@ class _Asking:
             or fault.reason in {Reason.TRANSPORT, Reason.QUOTA}
         ):
             self.stopped_by = fault
-        elif query.namespace != ask.CIMV2 and "denied" in fault.message:
+        elif "denied" in fault.message and (query.namespace != ask.CIMV2 or not self.answers):
+            # In root/cimv2 single classes may be closed; the first one asked is open to whoever reads any.
             self.denied.add(query.namespace)
 
     def _noted(

@@ -105,10 +105,10 @@ def _attributes(table: object) -> dict[int, int]:
     """Read the attributes we know out of the vendor's table; anything else but 512 bytes holds none."""
     if not isinstance(table, list) or len(table) < 362:
         return {}
-    cells = [count(cell) for cell in table[:362]]
-    if any(cell is None or cell > 255 for cell in cells):
+    try:
+        octets = bytes(table[:362])
+    except (TypeError, ValueError):
         return {}
-    octets = bytes(cell or 0 for cell in cells)
     found: dict[int, int] = {}
     for start in range(2, 362, 12):
         number, raw = octets[start], octets[start + 5 : start + 11]

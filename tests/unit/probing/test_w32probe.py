@@ -227,6 +227,14 @@ def test_a_namespace_closed_to_the_account_is_asked_once(probe) -> None:
     assert notes["smart_data"] == "not asked: no access to root/wmi"
 
 
+def test_an_account_that_may_read_nothing_is_refused_once_per_namespace(probe) -> None:
+    output, connection = probe({query.name: ACCESS for query in QUERIES})
+    assert (output.reason, output.data) == (Reason.WQL, None)
+    assert connection.asked == ["system", "smart_status", "health"]
+    closed = {**PC, "product": ACCESS}
+    assert probe(closed)[1].asked == [query.name for query in QUERIES if not query.when_needed]
+
+
 def test_a_lost_connection_keeps_what_came_before_it(probe) -> None:
     output, connection = probe({**PC, "volumes": RESET})
     assert (output.reason, output.connection_lost) == (Reason.TRANSPORT, True)
