@@ -121,10 +121,8 @@ def _rule_html(page: Page, rule: Rule) -> Iterator[str]:
     colour = _COLOURS[rule.severity] if rule.bad else _FINE
     yield f'<div style="margin:16px 0;padding:2px 0 2px 12px;border-left:4px solid {colour}">\n'
     badge = f'<span style="{_BADGE};background:{colour}">{_word(rule)}</span>'
-    yield (
-        f'<h2 style="font-size:17px;margin:0 0 4px">{badge} '
-        f'{escape(one_line(rule.name))} <span style="font-weight:normal;{_QUIET}">{_tally(rule)}</span></h2>\n'
-    )
+    tally = f'<span style="font-weight:normal;{_QUIET}">{_tally(rule)}</span>'
+    yield f'<h2 style="font-size:17px;margin:0 0 4px">{badge} {escape(one_line(rule.name))} {tally}</h2>\n'
     for part in rule.parts:
         yield f'<h3 style="font-size:14px;margin:10px 0 2px">{HEADINGS[part.what]}</h3>\n'
         for room in part.rooms:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import re
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -86,14 +85,14 @@ def _notify(url: str, title: str, text: str) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[StringIO]:
-    """Gather what this thread's libraries log, and let none of it reach a handler."""
+    """Gather what Apprise and the HTTP library below it log, and let none of it reach a handler."""
     from io import StringIO  # noqa: PLC0415 - beside its use
 
-    gathered, thread = StringIO(), threading.get_ident()
+    gathered = StringIO()
 
     def keep_in(record: logging.LogRecord) -> bool:
-        if record.thread != thread:
-            return True
+        if not record.name.startswith("apprise") and record.levelno >= logging.WARNING:
+            return True  # of other users of the HTTP library; what shows addresses is told at lower levels
         gathered.write(record.getMessage() + "\n")
         return False
 

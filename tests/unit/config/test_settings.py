@@ -188,3 +188,30 @@ def test_arbitrary_settings_are_read_or_refused(tmp_path: Path, text: str, envir
     else:
         return
     assert refused.problems
+
+
+@pytest.mark.parametrize(
+    ("written", "encryption"),
+    [
+        ("", "starttls"),
+        (", starttls: false", "none"),
+        (", port: 465", "implicit"),
+        (", port: 465, tls: starttls", "starttls"),
+        (", port: 2525, tls: implicit", "implicit"),
+        (", tls: none", "none"),
+    ],
+)
+def test_a_mail_server_is_spoken_to_in_the_way_that_is_written(
+    tmp_path: Path, written: str, encryption: str
+) -> None:
+    found = load_settings(project(tmp_path, f"smtp: {{host: mail, from: a@b{written}}}\n"), {}, {}).smtp
+    assert found is not None
+    assert found.encryption == encryption
+
+
+def test_certificates_of_the_mail_server_start_at_the_project(tmp_path: Path) -> None:
+    text = "smtp: {host: mail, from: a@b, ca_trust_path: keys/ca.pem, verify: false, timeout: 5s}\n"
+    found = load_settings(project(tmp_path, text), {}, {}).smtp
+    assert found is not None
+    assert found.ca_trust_path == str(tmp_path / "keys" / "ca.pem")
+    assert (found.verify, found.timeout_s) == (False, 5.0)
