@@ -13,7 +13,7 @@ from ddcplay.filtering.base import Record
 from ddcplay.filtering.trouble import DataError, shown
 
 MATCH_TIMEOUT_S = 2.0
-"""Seconds a pattern may search one output: hostile text can make a careless pattern run for ever."""
+"""Seconds of processor time a pattern may search one output: hostile text can make one run for ever."""
 
 MAX_MATCHES = 200_000
 """Matches of a pattern in one output."""
@@ -102,7 +102,7 @@ def matches(pattern: regex.Pattern[str], text: str) -> Iterator[tuple[int, regex
             yield line, match
     except TimeoutError:
         raise DataError(
-            f"the pattern searched for more than {MATCH_TIMEOUT_S:g} s and was stopped",
+            f"the pattern used more than {MATCH_TIMEOUT_S:g} s of processor time and was stopped",
             "avoid repeats inside repeats such as (a+)+; anchor it with ^ and $",
         ) from None
 

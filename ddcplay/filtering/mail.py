@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
@@ -31,8 +30,6 @@ MAX_LINE = 200
 """Characters of a subject or title."""
 
 _SHOWN_OUTPUT = 2000
-# Separators, controls, surrogates and what turns the direction of writing round.
-_NOT_IN_A_LINE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp", "Co"})
 _NOT_IN_A_TEXT = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u202a-\u202e\u2066-\u2069]"
 )
@@ -41,10 +38,8 @@ _ADDRESS = re.compile(r"[^\s@<>,;:\"\\()\[\]\x00-\x1f\x7f]+@[^\s@<>,;:\"\\()\[\]
 
 def one_line(text: str) -> str:
     """Make one line of printable characters, so that no header can be smuggled in and nothing misleads."""
-    clean = "".join(
-        " " if unicodedata.category(character) in _NOT_IN_A_LINE else character
-        for character in text[: 4 * MAX_LINE]
-    )
+    # Not printable: line ends of any kind, controls, surrogates, what turns the direction of writing round.
+    clean = "".join(letter if letter.isprintable() else " " for letter in text[: 4 * MAX_LINE])
     words = " ".join(clean.split())
     return words if len(words) <= MAX_LINE else words[: MAX_LINE - 1] + "…"
 

@@ -101,7 +101,7 @@ class TextFile(Filter):
                 value: free_bytes                    # of the row; templates see it as `item`
                 labels: {device: device}
                 help: Free space
-              lab_network_bytes_total: {value: nics[0].bytes, type: counter}
+              lab_network_bytes_total: {value: "nics[0].bytes", type: counter}
             stale_after: 3h
           on: [ok, failed, unavailable]
 
