@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ class ReportScope:
         since: iteration id from which on (included), None for the first.
         until: iteration id up to which (included), None for the newest.
         timezone: IANA name, the play's.
-        rooms: host → room; empty when nobody knows rooms.
+        rooms: host → room; empty: guessed from the names.
     """
 
     since: int | None = None
@@ -75,6 +76,30 @@ def read_study(directory: Path, url: str | None, scope: ReportScope) -> Study:
         return reader.read(work)
 
 
+def last_playbook(directory: Path, url: str | None) -> str:
+    """Return the path of the playbook that made the newest iteration, empty when nobody knows.
+
+    Raises:
+        StoreError: the experiment cannot be read; the text says what to do.
+    """
+    from ddcplay.store import report_reads  # noqa: PLC0415 - as above
+    from ddcplay.store.queries import open_reader  # noqa: PLC0415 - as above
+
+    with open_reader(directory, url) as reader:
+        return reader.read(report_reads.last_playbook)
+
+
+def rooms_by_name(hosts: Iterable[str]) -> dict[str, str]:
+    """Guess rooms from host names (`lab01-pc07` is in `lab01-pc`), for want of an inventory.
+
+    Returns:
+        host → room; empty when that makes no or too many rooms.
+    """
+    names = tuple(hosts)
+    rooms = {name: re.sub(r"[-_. ]*[0-9]+[^0-9]*$", "", name.partition(".")[0]) for name in names}
+    return rooms if 1 < len(set(rooms.values())) <= len(names) / 2 else {}
+
+
 def write_report(study: Study, file: Path, made_at: float, *, simulated: bool = False) -> None:
     """Write the HTML report; a browser never sees half of it.
 
@@ -103,4 +128,5 @@ def _counts(connection: sa.Connection, number: int, scope: ReportScope) -> Repor
     from ddcplay.store.report_reads import report_data  # noqa: PLC0415 - as above
 
     data = report_data(connection, number, scope.since, scope.until)
-    return replace(data, timezone=scope.timezone, rooms=tuple(scope.rooms.items()))
+    rooms = scope.rooms or rooms_by_name(host.host for host in data.presence)
+    return replace(data, timezone=scope.timezone, rooms=tuple(rooms.items()))

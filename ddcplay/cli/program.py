@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ddcplay import __version__
-from ddcplay.cli import alerts, clean, inspect, lab, mail, operate, replay, results, run
+from ddcplay.cli import alerts, clean, inspect, lab, mail, operate, replay, report, results, run
 
 _HELP = """\
 
@@ -43,6 +43,7 @@ def build_program() -> typer.Typer:
     program.add_typer(inspect.inventory_program(), name="inventory")
     program.command("status")(operate.status_command)
     program.command("trace")(results.trace_command)
+    program.command("report")(report.report_command)
     program.add_typer(alerts.alerts_program(), name="alerts")
     program.command("clean")(clean.clean_command)
     program.command("replay")(replay.replay_command)

@@ -9,7 +9,8 @@ from html import escape
 from ddcplay.report.timeline import COLLECTED, MISSED, OFF, Grid, Timeline
 
 WIDTH = 960
-_LEFT = 118
+_NAMES = 118
+_LEFT = 48
 _ROW = 11
 _CLASSES = {OFF: "off", MISSED: "missed", COLLECTED: "ok"}
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -33,26 +34,25 @@ def heat_map(timeline: Timeline, hosts: Sequence[tuple[str, str, str]], title: s
         title: of the picture.
         where: time zone of the axis.
     """
-    width = (WIDTH - _LEFT) / max(1, timeline.grid.columns)
+    width = (WIDTH - _NAMES) / max(1, timeline.grid.columns)
     paths: dict[int, list[str]] = {state: [] for state in _CLASSES}
-    body: list[str] = []
+    height = len(hosts) * _ROW
+    body = list(_time_axis(timeline.grid, height, where, _NAMES))  # first, so that lines go behind the rows
     for row, (host, shown, words) in enumerate(hosts):
         middle = row * _ROW + _ROW / 2
         for state, start, length in _runs(timeline.states(host)):
             if state in paths:
-                paths[state].append(f"M{_n(_LEFT + start * width)} {_n(middle)}h{_n(length * width)}")
+                paths[state].append(f"M{_n(_NAMES + start * width)} {_n(middle)}h{_n(length * width)}")
         name = shown if len(shown) <= 18 else shown[:17] + "…"
         body.append(
-            f'<g><title>{escape(words)}</title><text class="host" x="{_LEFT - 6}" y="{_n(middle + 3)}">'
+            f'<g><title>{escape(words)}</title><text class="host" x="{_NAMES - 6}" y="{_n(middle + 3)}">'
             f"{escape(name)}</text></g>"
         )
-    height = len(hosts) * _ROW
     body += [
         f'<path class="run {_CLASSES[state]}" stroke-width="{_ROW - 1.5}" d="{"".join(moves)}"/>'
         for state, moves in paths.items()
         if moves
     ]
-    body += _time_axis(timeline.grid, height, where)
     return svg(height + 18, title, f"one line per machine, {len(hosts)} machines", body)
 
 
@@ -180,12 +180,12 @@ def _value_axis(top: float, height: float) -> Iterable[str]:
         yield f'<text class="tick end" x="{_LEFT - 8}" y="{float(y) + 4:.1f}">{text}</text>'
 
 
-def _time_axis(grid: Grid, height: float, where: tzinfo) -> Iterable[str]:
+def _time_axis(grid: Grid, height: float, where: tzinfo, left: float = _LEFT) -> Iterable[str]:
     """Mark midnights (or hours of a short period) of a time zone."""
     end = grid.start + grid.columns * grid.step_s
-    scale = (WIDTH - _LEFT) / max(1.0, end - grid.start)
+    scale = (WIDTH - left) / max(1.0, end - grid.start)
     for at, text in _ticks(grid.start, end, where):
-        x = _n(_LEFT + (at - grid.start) * scale)
+        x = _n(left + (at - grid.start) * scale)
         yield f'<path class="day" d="M{x} 0V{_n(height)}"/>'
         if text:
             yield f'<text class="tick" x="{x}" y="{_n(height + 14)}">{text}</text>'

@@ -87,7 +87,7 @@ def _tiles(study: Study) -> str:
 _SECTIONS: Sequence[tuple[str, str, Callable[[Study, tzinfo], str]]] = (
     ("todo", "What to do", panels.tasks),
     ("alerts", "Open alerts", panels.alerts),
-    ("table1", "Use of the machines", panels.table1),
+    ("table1", "Use of the machines (Table 1)", panels.table1),
     ("availability", "Availability", panels.availability),
     ("time", "Machines over time", panels.over_time),
     ("week", "Hours of the week", panels.week),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
@@ -60,6 +61,7 @@ def decimals(value: float | None, number: int) -> str:
     return "-" if value is None else f"{value:,.{number}f}"
 
 
-def capital(text: str) -> str:
-    """Begin with a capital letter."""
-    return text[:1].upper() + text[1:]
+def advice_html(text: str) -> str:
+    """Write a sentence of advice: what stands between backticks is to be typed."""
+    whole = escape(text[:1].upper() + text[1:])
+    return re.sub(r"`([^`]{1,120})`", r"<code>\1</code>", whole)

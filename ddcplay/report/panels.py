@@ -8,11 +8,11 @@ from html import escape
 from ddcplay.model.result import Outcome
 from ddcplay.report import charts
 from ddcplay.report.advice import NEVER_ON
-from ddcplay.report.html_tables import capital, data_table, decimals, scrolled, table
+from ddcplay.report.html_tables import advice_html, data_table, decimals, scrolled, table
 from ddcplay.report.machines import UPTIME_NAMES
 from ddcplay.report.study import UNUSED_RANK, Study
 from ddcplay.report.table1 import METRICS
-from ddcplay.report.words import listed, moment, one_line, percent, percent_of, plural
+from ddcplay.report.words import listed, moment, one_line, percent, percent_of, plural, span
 from ddcplay.units import format_duration
 
 HOSTS = 60
@@ -35,7 +35,7 @@ def tasks(study: Study, _where: tzinfo) -> str:
         about = f'<div class="quiet">{escape(one_line(task.detail))}</div>' if task.detail else ""
         items.append(
             f"<li{low}><b>{plural(len(task.hosts), 'machine')}: {escape(one_line(task.title))}</b>"
-            f"{capital(escape(one_line(task.fix)))}{about}"
+            f"{advice_html(one_line(task.fix))}{about}"
             f'<div class="quiet">{escape(listed(task.hosts, HOSTS))}</div></li>'
         )
     return f'<ol class="tasks">{"".join(items)}</ol>'
@@ -84,7 +84,7 @@ def availability(study: Study, where: tzinfo) -> str:
     if not study.timeline.grid.columns:
         return ""
     presence = {host.host: host for host in study.summary.presence}
-    step = format_duration(study.timeline.grid.step_s)
+    step = span(study.timeline.grid.step_s)
     parts = [_LEGEND, f'<p class="quiet">Each column is {step}; it shows what a machine mostly was.</p>']
     for room, hosts in study.rooms:
         lines = []
@@ -134,7 +134,7 @@ def over_time(study: Study, where: tzinfo) -> str:
     return (
         f'<div class="legend">{legend}</div><figure>'
         + charts.time_lines(line.grid, series, "Machines over time", where)
-        + f"<figcaption>machines per iteration, columns of {format_duration(line.grid.step_s)}</figcaption>"
+        + f"<figcaption>machines per iteration, columns of {span(line.grid.step_s)}</figcaption>"
         + f"</figure>{data_table(headers, rows, text=(0,))}"
     )
 
@@ -181,12 +181,12 @@ def reasons(study: Study, _where: tzinfo) -> str:
     rows = []
     for line in study.summary.reasons:
         said = f'<div class="quiet">{escape(one_line(line.example))}</div>' if line.example else ""
-        hosts = escape(listed(line.hosts, 12)) if line.outcome is Outcome.FAILED else f"{len(line.hosts):,}"
+        hosts = escape(listed(line.hosts, 6)) if line.outcome is Outcome.FAILED else f"{len(line.hosts):,}"
         width = f"{100 * line.attempts / most:.1f}"
         rows.append(
             f'<tr><td>{line.outcome}</td><td>{line.reason}</td><td class="number">{line.attempts:,}</td>'
             f'<td><span class="meter"><i class="{line.outcome}" style="width:{width}%"></i></span></td>'
-            f"<td>{hosts}</td><td>{capital(escape(one_line(line.advice)))}{said}</td></tr>"
+            f"<td>{hosts}</td><td>{advice_html(one_line(line.advice))}{said}</td></tr>"
         )
     head = "".join(
         f'<th scope="col"{" class=number" if name == "attempts" else ""}>{name}</th>'

@@ -20,7 +20,7 @@ STYLE = (
     + """
 *{box-sizing:border-box}
 body{margin:0;background:var(--page);color:var(--ink);font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,
-"Helvetica Neue",Arial,sans-serif;overflow-wrap:anywhere}
+"Helvetica Neue",Arial,sans-serif;overflow-wrap:break-word}
 main,header,footer{max-width:1080px;margin:0 auto;padding:0 20px}
 header{padding-top:28px}h1{font-size:26px;line-height:1.2;margin:0 0 4px}h2{font-size:18px;margin:0 0 10px}
 h3{font-size:14px;margin:18px 0 6px}p{margin:6px 0}a{color:var(--accent)}
@@ -28,7 +28,7 @@ h3{font-size:14px;margin:18px 0 6px}p{margin:6px 0}a{color:var(--accent)}
 nav{display:flex;flex-wrap:wrap;gap:4px 16px;margin:12px 0 0;font-size:13px}
 section{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:18px 20px;
 margin:16px 0}
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:12px;margin:16px 0}
+.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(140px,1fr));gap:12px;margin:16px 0}
 .tile{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:12px 14px}
 .tile b{display:block;font-size:24px;line-height:1.2;font-variant-numeric:tabular-nums}
 .tile span{color:var(--quiet);font-size:13px}
@@ -38,6 +38,7 @@ ol.tasks li.low{border-color:var(--on)}ol.tasks b{display:block}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:14px;max-width:100%}
 th,td{text-align:left;padding:4px 16px 4px 0;border-bottom:1px solid var(--line);vertical-align:top}
 th{font-weight:600}thead th{color:var(--quiet);font-size:12.5px}.number{text-align:right}
+code{font:.92em ui-monospace,Consolas,monospace;background:var(--none);padding:1px 4px;border-radius:3px}
 .scroll{overflow-x:auto}.big td,.big th{font-size:15px;padding:6px 22px 6px 0}
 .meter{display:inline-block;width:120px;height:9px;background:var(--none);border-radius:2px;vertical-align:middle}
 .meter i{display:block;height:100%;background:var(--ok);border-radius:2px}
@@ -63,7 +64,8 @@ path.line{fill:none;stroke-width:1.6;stroke-linejoin:round}.line.on{stroke:var(-
 @page{margin:14mm 12mm}
 @media print{body{background:none;font-size:10.5pt}nav,details{display:none}
 section{border:0;padding:0;margin:18px 0}
-main,header,footer{max-width:none;padding:0}figure,li,tr,.tile{break-inside:avoid}h2,h3{break-after:avoid}
+main,header,footer{max-width:none;padding:0}.meter{display:none}
+figure,li,tr,.tile,table.big{break-inside:avoid}h2,h3,.legend{break-after:avoid}
 *{-webkit-print-color-adjust:exact;print-color-adjust:exact}}
 """
 )

@@ -193,7 +193,8 @@ def _slowest(counts: Sequence[AttemptCount], rooms: Mapping[str, str]) -> tuple[
         )
         for count in done
     ]
-    return tuple(sorted(slow, key=lambda host: (-host.mean_s, host.host))[:TOP])
+    above = (host for host in slow if host.mean_s > host.pool_s)
+    return tuple(sorted(above, key=lambda host: (-host.mean_s, host.host))[:TOP])
 
 
 def _worst_first(alerts: Iterable[AlertUpdate]) -> tuple[AlertUpdate, ...]:

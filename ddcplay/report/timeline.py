@@ -11,8 +11,8 @@ from statistics import median
 
 from ddcplay.model.report import IterationSpan, Visit
 
-COLUMNS = 720
-"""At most so many columns: an hour each over 30 days; more would neither be seen nor fit into 3 MB."""
+COLUMNS = 750
+"""At most so many columns: an hour each over a month; more would neither be seen nor fit into 3 MB."""
 NOTHING, OFF, MISSED, COLLECTED = range(4)
 """What a cell says: nobody asked, off, on but not collected, collected."""
 _STEPS = (1, 10, 60, 300, 600, 900, 1800, 3600, 7200, 10800, 14400, 21600, 43200, 86400, 172800, 604800)

@@ -55,3 +55,11 @@ def zone(name: str) -> tzinfo:
 def moment(at: float, where: tzinfo) -> str:
     """Write UTC Unix seconds as `2026-11-22 18:05` in a time zone."""
     return datetime.fromtimestamp(at, where).strftime("%Y-%m-%d %H:%M")
+
+
+def span(seconds: float) -> str:
+    """Write a round length: `15 min`, `3 h`, `7 d`."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:g} s"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import orjson
 import sqlalchemy as sa
@@ -63,9 +64,10 @@ def visits(connection: sa.Connection, experiment_id: int, since: int, until: int
         until: iteration id up to which (included).
     """
     query = _by_visit(experiment_id, (since, until)).order_by(_ATTEMPT.iteration)
-    for row in connection.execution_options(yield_per=_PAGE).execute(query):
-        if row.asked:
-            yield Visit(row.iteration, row.host, bool(row.seen_on), bool(row.collected))
+    rows = connection.execution_options(yield_per=_PAGE).execute(query)
+    for iteration, host, asked, on, collected, _on_at in rows:  # by place: there are half a million
+        if asked:
+            yield Visit(iteration, host, bool(on), bool(collected))
 
 
 def usage_probe(connection: sa.Connection, experiment_id: int) -> str | None:
@@ -103,6 +105,13 @@ def usage_samples(
         data = orjson.loads(text)
         if isinstance(data, dict):
             yield UsageSample(host, iteration, at, data)
+
+
+def last_playbook(connection: sa.Connection, experiment_id: int) -> str:
+    """Return the path of the playbook of the newest iteration, as it was named; empty before the first."""
+    c = schema.iteration.c
+    query = sa.select(c.playbook_path).where(c.experiment_id == experiment_id).order_by(c.id.desc()).limit(1)
+    return connection.execute(query).scalar() or ""
 
 
 def _iterations(

@@ -126,7 +126,8 @@ class School:
         occupied = not host.startswith("lab02") and 9 <= hour < 19 and dice.random() < 0.6
         size = 128 * GIB
         days = (result.iteration - START) / 86400
-        free = int(size * (0.3 - 0.008 * days if host.endswith("pc03") else 0.4) + dice.uniform(-1, 1) * GIB)
+        share = max(0.01, 0.3 - 0.012 * days) if host.endswith("pc03") else 0.4
+        free = int(size * share + dice.uniform(-1, 1) * GIB)
         sent, received = (dice.uniform(200, 3000), dice.uniform(500, 9000)) if occupied else (120.5, 300.25)
         number = self.names.index(host)
         return {

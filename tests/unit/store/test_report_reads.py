@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from ddcplay.model.report import ReportData
 from ddcplay.model.result import Outcome, Reason
-from ddcplay.store.report_reads import visits, report_data
+from ddcplay.store.report_reads import report_data, visits
 
 HOSTS = ("pc3", "pc1", "pc2")
 REASONS = (None, None, None, Reason.TIMEOUT, Reason.PORT_CLOSED, Reason.NO_ANSWER, Reason.WHEN)
