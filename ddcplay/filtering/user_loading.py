@@ -15,6 +15,8 @@ from types import ModuleType
 
 from pydantic import BaseModel, ValidationError
 
+from ddcplay import plugins
+from ddcplay.errors import UsageError
 from ddcplay.filtering.base import Filter
 from ddcplay.filtering.wire import NotJsonError, dumps
 
@@ -91,25 +93,37 @@ def add_search_path(directory: str) -> None:
 
 
 def load_class(name: str, file: str) -> type[Filter]:
-    """Import `FILE.py:Class` or `package.module:Class`.
+    """Import `FILE.py:Class`, `package.module:Class`, or a plug-in of another package by its name.
 
     Args:
         name: as written.
-        file: where FILE.py is; empty for a package.
+        file: where FILE.py is; empty otherwise.
 
     Raises:
-        LoadError: there is no such file, module or class, its import failed, or it is no filter.
+        LoadError: there is no such file, module, class or plug-in, its import failed, or it is no filter.
     """
-    source, _, class_name = name.rpartition(":")
-    module = _module_of_file(Path(file)) if file else _module_of_package(source)
-    found = getattr(module, class_name, None)
-    shown = Path(file).name if file else source
-    if found is None:
-        raise LoadError(
-            Finding((), f"{shown} has no class {class_name!r}", _known_filters(module, class_name))
-        )
+    source, colon, class_name = name.rpartition(":")
+    found = _class_named(source, class_name, file) if colon else _plug_in(name)
     if not (isinstance(found, type) and issubclass(found, Filter)):
-        raise LoadError(Finding((), f"{class_name} in {shown} is no filter", "derive it from ddcplay.Filter"))
+        where = f" in {Path(file).name}" if file else ""
+        raise LoadError(Finding((), f"{class_name}{where} is no filter", "derive it from ddcplay.Filter"))
+    return found
+
+
+def _class_named(source: str, class_name: str, file: str) -> object:
+    module = _module_of_file(Path(file)) if file else _module_of_package(source)
+    if not hasattr(module, class_name):
+        message = f"{Path(file).name if file else source} has no class {class_name!r}"
+        raise LoadError(Finding((), message, _known_filters(module, class_name)))
+    found: object = getattr(module, class_name)
+    return found
+
+
+def _plug_in(name: str) -> object:
+    try:
+        found: object = plugins.load("ddcplay.filters", name)
+    except UsageError as error:
+        raise LoadError(Finding((), error.message, error.hint)) from error
     return found
 
 
@@ -211,7 +225,13 @@ def _option_finding(cls: type[Filter], item: dict[str, object]) -> Finding:
         return Finding(way, f"{cls.__name__} has no option {key!r}", hint)
     if item["type"] == "missing":
         return Finding(way[:-1], f"{cls.__name__} needs the option {key!r}", f"add {key}:")
-    return Finding(way, f"{'.'.join(map(str, way)) or cls.__name__}: {item['msg']}", _option_list(cls))
+    message, hint = str(item["msg"]), _option_list(cls)
+    context = item.get("ctx")
+    error = context.get("error") if isinstance(context, dict) else None
+    if isinstance(error, Exception):  # a validator's own words, which may bring a hint and a way further in
+        message, hint = str(error), getattr(error, "hint", "") or hint
+        way = (*way, *getattr(error, "at", ()))
+    return Finding(way, f"{'.'.join(map(str, way)) or cls.__name__}: {message}", hint)
 
 
 def _option_list(cls: type[Filter]) -> str:

@@ -489,6 +489,14 @@ def test_check_finds_a_missing_file_class_or_module(bench):
     assert problem[2] == "there is no module 'no_such_package'"
 
 
+def test_plug_in_is_found_by_its_name(bench):
+    known, unknown = FilterEntry("pick", {"picks": 1}, label="pick"), FilterEntry("pikc", label="pikc")
+    problems = bench.process.check([unknown, known])
+    assert problems[0][2:] == ("there is no filters plug-in 'pikc'", "did you mean 'pick'?")
+    assert {index for index, *_ in problems[1:]} == {1}
+    assert problems[1][2] == "names.picks: 'picks' must be JMESPath text, not a number"
+
+
 @pytest.mark.parametrize(
     ("source", "said"),
     [
