@@ -342,7 +342,7 @@ SCENARIOS = [
     (
         "what an earlier iteration brought does not count",
         {},
-        "share=4/10 | share=1/3 | share=0/5 |",
+        "share=10/10 | share=0/3 |",
         "F slow@*; O slow@*",
     ),
     ("after 2 counts iterations", {"rule": {"after": 2}}, "share=4/10 | share=4/10 |", "F slow@*"),
