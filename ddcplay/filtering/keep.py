@@ -26,7 +26,9 @@ def _key(value: object) -> object:
         )
     for name, field in value.items():
         if not isinstance(name, str) or not isinstance(field, str) or not field:
-            raise OptionError(f"the key of {name!r} must be a field's name", "{disks: device}", (str(name),))
+            raise OptionError(
+                f"the key of {name!r} must be a field's name", "write  key: {disks: device}", (str(name),)
+            )
     return dict(value)
 
 

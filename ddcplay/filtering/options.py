@@ -91,11 +91,7 @@ def _refuse_unknown(used: frozenset[str], names: frozenset[str]) -> None:
             )
         close = get_close_matches(name, sorted(names), n=1)
         known = ", ".join(sorted(names))
-        hint = (
-            f"did you mean {close[0]!r}?"
-            if close
-            else f"fields of the record are data.{name}; known: {known}"
-        )
+        hint = f"did you mean {close[0]!r}?" if close else f"a field of the data is written data.{name}"
         raise OptionError(f"{name!r} is undefined: a filter sees {known}", hint)
 
 
