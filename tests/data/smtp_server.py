@@ -66,6 +66,12 @@ class Taking:
         self.directory = directory
         self.options = options
 
+    def put(self, name: str, content: bytes) -> None:
+        """Write a file that readers see whole or not at all."""
+        path = self.directory / f"{name}.new"
+        path.write_bytes(content)
+        path.rename(self.directory / name)
+
     async def handle_MAIL(self, server: Server, session: Any, envelope: Any, address: str, more: Any) -> str:
         if refusal := self.options.get("refuse_sender"):
             return str(refusal)
@@ -86,10 +92,9 @@ class Taking:
         if server.breaks_off("BODY_LOST"):
             return "421 gone"
         number = len(list(self.directory.glob("*.eml"))) + 1
-        (self.directory / f"{number:04}.json").write_text(
-            json.dumps({"from": envelope.mail_from, "to": envelope.rcpt_tos})
-        )
-        (self.directory / f"{number:04}.eml").write_bytes(envelope.original_content)
+        envelope_text = json.dumps({"from": envelope.mail_from, "to": envelope.rcpt_tos})
+        self.put(f"{number:04}.json", envelope_text.encode())
+        self.put(f"{number:04}.eml", envelope.original_content)
         server.breaks_off("BODY_TAKEN")
         return "250 OK taken"
 

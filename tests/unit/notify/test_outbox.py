@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -265,6 +265,17 @@ def test_one_push_address_that_fails_holds_up_no_other(table: Any, clock: Any) -
         table.add(push(number + 10, "good"))
     assert outbox.send_due() == 30.0
     assert recorder.taken == ["<10>", "<11>", "<12>"]
+
+
+def test_a_flush_lets_no_mail_overtake_one_that_fails(table: Any, mail: Any, clock: Any) -> None:
+    for number in range(3):
+        table.add(replace(mail(number), target="bad" if number == 0 else ""))
+    table.failed(1, "later", clock.time + 3000)
+    recorder = Recorder(frozenset({"bad"}))
+    outbox = Outbox(table, {"mail": recorder}, clock, lambda _: None, lambda text: text)
+    outbox.send_due(eager=True)
+    assert recorder.taken == []
+    assert table.waiting() == 3
 
 
 def test_messages_nobody_here_can_send_stay_and_are_looked_at_now_and_then(table: Any, clock: Any) -> None:
