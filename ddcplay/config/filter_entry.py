@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from ddcplay import plugins
 from ddcplay.config.filter_options import check_options
@@ -182,12 +182,14 @@ def _outcomes(reading: Reading, on: object, loc: Loc) -> tuple[Outcome, ...] | N
 
 def _check_built_in(reading: Reading, entry: FilterEntry, loc: Loc) -> bool:
     """Hold the options against the filter's class."""
+    known = reading.filter_classes
     try:
-        filter_class: Any = plugins.load(GROUP, entry.name)
+        if entry.name not in known:
+            known[entry.name] = plugins.load(GROUP, entry.name)
     except UsageError as error:
         reading.report(entry.place, error.message, error.hint)
         return False
-    return check_options(reading, entry.name, filter_class, entry.options, loc)
+    return check_options(reading, entry.name, known[entry.name], entry.options, loc)
 
 
 def _code_of(reading: Reading, name: str, place: Place) -> str | None:

@@ -26,12 +26,14 @@ class Reading:
         render: renders text that may use play variables and `-e` only; None refuses templates there.
         problems: everything found wrong so far.
         user_filters: entries of chains that are user code, with the way to their options.
+        filter_classes: built-in filters that were loaded already; finding one reads every package's metadata.
     """
 
     marked: Marked
     render: Render | None
     problems: list[Problem] = field(default_factory=list)
     user_filters: list[tuple[FilterEntry, Loc]] = field(default_factory=list)
+    filter_classes: dict[str, Any] = field(default_factory=dict)
 
     def report(self, place: Place, message: str, hint: str = "") -> None:
         """Note one thing that is wrong."""
