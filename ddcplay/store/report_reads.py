@@ -178,9 +178,7 @@ def _count_from(row: sa.RowMapping) -> AttemptCount:
     )
 
 
-def _by_visit(
-    experiment_id: int, period: tuple[int, int]
-) -> sa.Select[tuple[int, str, int, int, int, float]]:
+def _by_visit(experiment_id: int, period: tuple[int, int]) -> sa.Select[*tuple[Any, ...]]:
     """One row per host and iteration: whether it was asked, seen on, collected."""
     on = _ATTEMPT.was_on == sa.true()
     return (
