@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -18,7 +17,9 @@ MATCH_TIMEOUT_S = 2.0
 MAX_MATCHES = 200_000
 """Matches of a pattern in one output."""
 
-_ENDS = re.compile(r"\r*\n|\r")  # wmic ends its lines with \r\r\n
+MAX_COLUMNS = 1000
+"""Columns of a table or of CSV."""
+
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
 
@@ -54,7 +55,8 @@ def text_of(record: Record, stream: str) -> str:
 
 def unix_ends(text: str) -> str:
     r"""Return text whose lines end with `\n` alone."""
-    return _ENDS.sub("\n", text)
+    # wmic ends its lines with two carriage returns; a pattern for this would be slow on a million of them.
+    return text.replace("\r\r\n", "\n").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def lines_of(text: str, skip: int = 0, ignore: regex.Pattern[str] | None = None) -> list[Line]:
@@ -108,16 +110,33 @@ def matches(pattern: regex.Pattern[str], text: str) -> Iterator[tuple[int, regex
 
 
 def unique_names(names: Sequence[str]) -> list[str]:
-    """Return column names that differ: an empty one becomes `column_3`, a second `x` becomes `x_2`."""
-    found: list[str] = []
+    """Return column names that differ: an empty one becomes `column_3`, a second `x` becomes `x_2`.
+
+    Raises:
+        DataError: more columns than a table of a program that means well has.
+    """
+    columns_ok(len(names))
+    found: dict[str, None] = {}
     for index, name in enumerate(names, 1):
         name = " ".join(name.split()) or f"column_{index}"  # noqa: PLW2901 - the same name, tidied
         other, times = name, 1
         while other in found:
             times += 1
             other = f"{name}_{times}"
-        found.append(other)
-    return found
+        found[other] = None
+    return list(found)
+
+
+def columns_ok(count: int) -> None:
+    """Refuse so many columns that rows times columns would take for ever.
+
+    Raises:
+        DataError: more than `MAX_COLUMNS`.
+    """
+    if count > MAX_COLUMNS:
+        raise DataError(
+            f"the heading has {count} columns, more than {MAX_COLUMNS}", "is the delimiter right?"
+        )
 
 
 def bad_line(line: int, text: str, what: str, hint: str) -> DataError:

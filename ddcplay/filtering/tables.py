@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise
 
-from ddcplay.filtering.lines import Line, bad_line, unique_names
+from ddcplay.filtering.lines import Line, bad_line, columns_ok, unique_names
 from ddcplay.filtering.trouble import DataError
 
 _RULE = re.compile(r"\s*[-=\u2500]{2,}(?:\s+[-=\u2500]{1,})*\s*|\s*[-=]\s*")
@@ -46,6 +46,7 @@ def table_rows(
         heading, body = lines[rule - 1], lines[rule + 1 :]
         spans = [match.span() for match in _DASHES.finditer(lines[rule].text)]
         measured = [lines[rule].text, heading.text, *(line.text for line in body)]
+    columns_ok(len(spans))
     body = [line for line in body if not _RULE.fullmatch(line.text)]
     cuts = _cuts(spans, measured, body)
     names = [heading.text[start:end].strip() for start, end in cuts] if rule is not None or not header else []

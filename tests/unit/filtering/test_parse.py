@@ -397,3 +397,39 @@ def test_any_output_is_data_or_a_message(bench: Any, output: bytes, written: obj
 def test_a_printed_number_is_read_as_itself(bench: Any, number: float) -> None:
     found = bench("parse", "kv").data(stdout_bytes=f"n: {number!r}".encode())["n"]
     assert found == number or repr(number) == "-0.0"
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("written", ["json", "csv", "kv", "table", {"format": "kv", "rows": True}])
+@pytest.mark.parametrize(
+    "output",
+    [
+        b"\r" * 500_000,
+        b"a," * 250_000 + b"\n" + b"1\n" * 100_000,
+        b"a  " * 150_000 + b"\n" + b"x\n" * 100_000,
+        b"-- " * 150_000 + b"\n" + b"-\n" * 100_000,
+        b"a=1\n" * 100_000,
+        b"a:\n b: 1\n" * 50_000,
+        b" " * 500_000 + b"x",
+        b"1" * 500_000,
+        b'"' * 500_001,
+        b"[" * 500_000,
+    ],
+    ids=[
+        "returns",
+        "commas",
+        "headings",
+        "dashes",
+        "keys",
+        "sections",
+        "blanks",
+        "digits",
+        "quotes",
+        "brackets",
+    ],
+)
+def test_half_a_megabyte_of_malice_costs_seconds_at_most(bench: Any, written: object, output: bytes) -> None:
+    try:
+        bench("parse", written).data(stdout_bytes=output)
+    except DataError as error:
+        assert error.hint  # noqa: PT017 - being read is fine too
