@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
-from ddcplay.lab import wmi, wql
+from ddcplay.lab import wmi, wmi_drives, wql
 from ddcplay.lab.program import Console
 
 Value = object
@@ -105,7 +105,10 @@ def _source(console: Console, text: str) -> list[Value] | None:
 
 def _instances(console: Console, asked: re.Match[str]) -> list[Value]:
     namespace = _option("Namespace", asked["rest"]) or "root/cimv2"
-    found = wmi.rows_of(console.machine, console.now(), namespace.replace("\\", "/"), asked["name"])
+    try:
+        found = wmi.rows_of(console.machine, console.now(), namespace.replace("\\", "/"), asked["name"])
+    except wmi_drives.NotSupportedError:
+        return []
     if found is None:
         raise NoSuchClassError
     name, rows = found
