@@ -141,7 +141,7 @@ def replay(
             )
         item = plays[reader.experiment]
         root = settings.project_root
-        means = FilterMeans((root, root / "filters"), settings.filter_timeout_s)
+        means = FilterMeans((root, root / "filters"), settings.filter_timeout_s, directory=root)
         return run_again(reader, source, target, (item.play, item.plan), means, Observers(observers))
 
 

@@ -134,6 +134,7 @@ class Experiment:
             reporting,
             observers=services.observers,
             clock=self._clock,
+            pool=setup.pool,
         )
         filters = services.filters.begin()
         chains = Chains(

@@ -24,11 +24,15 @@ class FilterMeans:
         search_path: where modules of user code are looked for, the project root first.
         timeout_s: what one call of user code may take.
         redact: blanks secrets in what user code prints.
+        directory: where user code stands, the project root.
+        hidden: variables of the environment that user code must not see.
     """
 
     search_path: Sequence[Path] = ()
     timeout_s: float = 30.0
     redact: Callable[[str], str] = str
+    directory: Path | None = None
+    hidden: tuple[str, ...] = ()
 
     def begin(self) -> FilterMaker:
         """Return a maker for one experiment; its process is started when first needed."""
@@ -63,6 +67,11 @@ class FilterMaker:
             means = self._means
             log = logging.getLogger("ddcplay.filters")
             self._process = UserProcess(
-                means.search_path, timeout_s=means.timeout_s, log=log, redact=means.redact
+                means.search_path,
+                timeout_s=means.timeout_s,
+                log=log,
+                redact=means.redact,
+                hidden=means.hidden,
+                directory=means.directory,
             )
         return self._process

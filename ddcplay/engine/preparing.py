@@ -166,6 +166,7 @@ def _user_filters(settings: Settings, entries: Sequence[FilterEntry]) -> list[Fi
         filter_folders(settings),
         timeout_s=settings.filter_timeout_s,
         log=logging.getLogger("ddcplay.filters"),
+        directory=settings.project_root,
     )
     try:
         return process.check(entries)
@@ -198,8 +199,8 @@ def _file_folders(play: Play, options: Options) -> tuple[Path, ...]:
 
 
 def _pool(play: Play, inventory: Inventory, options: Options) -> frozenset[str] | None:
-    """Return all hosts of a single shot when `--limit` leaves some out: their debts are not void."""
-    if options.limit is None or play.schedule.single_shot is None:
+    """Return all hosts of the play when `--limit` leaves some out: their debts and alerts are not void."""
+    if options.limit is None:
         return None
     hosts, _ = selected(inventory, play.hosts, replace(options, limit=None))
     return frozenset(host.name for host in hosts)

@@ -16,7 +16,7 @@ from ddcplay.engine.experiment import Experiment, ExperimentSetup
 from ddcplay.engine.filters import FilterMeans
 from ddcplay.engine.gate import CredentialGate
 from ddcplay.engine.leftovers import CleanProbe
-from ddcplay.engine.post_office import PostOffice
+from ddcplay.engine.post_office import PostOffice, addresses_of
 from ddcplay.engine.redacted import Redacted
 from ddcplay.engine.services import Services
 from ddcplay.engine.stop import StopRequest
@@ -97,6 +97,16 @@ def _resolve_shared(secrets: SecretStore, setups: Sequence[ExperimentSetup]) -> 
             secrets.resolve(SecretRef(scheme, value))
 
 
+def _secret_names(settings: Settings, setups: Sequence[ExperimentSetup]) -> tuple[str, ...]:
+    """Return the variables of the environment that hold secrets, which user code must not see."""
+    smtp = settings.smtp
+    known = [settings.heartbeat, smtp.password if smtp else None, settings.database]
+    for setup in setups:
+        known += [host.target.password for host in setup.plan.hosts]
+        known += addresses_of(setup.play).values()
+    return tuple({each.value for each in known if isinstance(each, SecretRef) and each.scheme == "env"})
+
+
 @contextmanager
 def _services(
     settings: Settings,
@@ -139,7 +149,9 @@ def _services(
                 return
 
     root = settings.project_root
-    filters = FilterMeans((root, root / "filters"), settings.filter_timeout_s, redactor.text)
+    folders = (root, root / "filters")
+    hidden = _secret_names(settings, setups)
+    filters = FilterMeans(folders, settings.filter_timeout_s, redactor.text, root, hidden)
     post = PostOffice(
         settings,
         secrets.resolve,

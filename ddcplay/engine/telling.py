@@ -15,12 +15,20 @@ from ddcplay.alerting.board import Board, HostSeen, IterationView, Taken
 from ddcplay.engine.events import AlertChanged, Observers
 from ddcplay.engine.post_office import PostOffice
 from ddcplay.engine.reporting import Reporting
-from ddcplay.model.alert import AlertCheck, AlertEvent, AlertIdentity, AlertUpdate, Severity, Status
+from ddcplay.model.alert import (
+    AlertCheck,
+    AlertEvent,
+    AlertIdentity,
+    AlertUpdate,
+    CheckRow,
+    Severity,
+    Status,
+)
 from ddcplay.model.effects import MailItem, Outgoing, Push
 from ddcplay.model.inventory import Group, Host, Inventory
 from ddcplay.model.plan import Plan
 from ddcplay.model.playbook import Play
-from ddcplay.model.result import AttemptResult
+from ddcplay.model.result import AttemptResult, Outcome, Reason
 from ddcplay.notify.digest import Digest, compose_digest, compose_immediate, digest_push
 from ddcplay.notify.message import compose_push
 from ddcplay.planning.pattern import select_hosts
@@ -53,9 +61,10 @@ class Telling:
         reporting: its periodic reports.
         observers: told of every change of an alert.
         clock: of the process.
+        pool: every host of the play, whatever `--limit` left in the plan; None when nothing was left out.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what the experiment has at hand
         self,
         play: Play,
         plan: Plan,
@@ -65,8 +74,12 @@ class Telling:
         *,
         observers: Observers,
         clock: Clock,
+        pool: Collection[str] | None = None,
     ) -> None:
         self._clock = clock
+        self._pool_names = [host.host for host in plan.hosts] if pool is None else pool
+        self._blocked = ""
+        self._accepted = False
         self._play = play
         self._plan = plan
         self._store = store
@@ -86,8 +99,9 @@ class Telling:
     def begin(self) -> None:
         """Close what the playbook or the inventory does not have any more, and begin to send."""
         at = self._clock.now()
-        hosts = [host.host for host in self._plan.hosts]
-        self._loose = _joined(self._loose, self._board.begin(self._rules(), hosts, at))
+        groups = {host.host: host.groups for host in self._plan.hosts}
+        taken = self._board.begin(self._rules(), self._pool_names, at, groups)
+        self._loose = _joined(self._loose, taken)
         if self._outbox is not None:
             self._outbox.start()
 
@@ -97,6 +111,9 @@ class Telling:
             self._iteration = result.iteration
             self._on = {}
             self._hear(result.started_at)
+        if result.reason is Reason.AUTH_BLOCKED:
+            self._blocked = self._blocked or result.detail
+        self._accepted = self._accepted or result.outcome is Outcome.OK
         if result.on is not None:
             self._on[result.host] = self._on.get(result.host) or result.on
 
@@ -155,12 +172,24 @@ class Telling:
             offline=offline,
             timezone=self._play.timezone,
         )
-        taken, self._loose = _joined(self._loose, self._board.iteration_end(view)), Taken()
+        blocked = self._credential(now)
+        taken = _joined(_joined(self._loose, blocked), self._board.iteration_end(view))
+        self._loose = Taken()
         self._on = {}
         self._keep_count(taken.updates)
         for event in taken.events:
             self._observers.handle(AlertChanged(event))
         return IterationEffects(states=states, alerts=taken.updates, events=taken.events)
+
+    def _credential(self, now: float) -> Taken:
+        """Raise the alert that a credential is blocked, or let it resolve once hosts were collected again."""
+        blocked, accepted = self._blocked, self._accepted
+        self._blocked, self._accepted = "", False
+        if not blocked and not accepted:
+            return Taken()
+        row = CheckRow("", bool(blocked), blocked)
+        check = AlertCheck(Reason.AUTH_BLOCKED.value, (row,), severity=Severity.CRITICAL)
+        return self._board.check("", "", [check], now)
 
     def tell(self, iteration: int, now: float, *, last: bool = False) -> None:
         """Put the digest and the report that are due into the outbox.

@@ -1,6 +1,6 @@
 """The door of the store: one experiment, opened by its only coordinator.
 
-Order of calls for a crash-safe run: `open_store`; run the chains of `pending_chains()` again and commit them;
+Order of calls for a crash-safe run: `open_store`; run the chains of `pending()` again and commit them;
 `Archive.repair()`; `TraceFiles.repair()`. Then per iteration: `open_iteration`, `commit_attempts` (now it is
 acknowledged), filters, `commit_chains`, `Archive.append`, `close_iteration`, `tally`, `TraceFiles.write`,
 `note_trace_written`.
@@ -38,7 +38,7 @@ from ddcplay.store.faults import already_recorded, store_faults
 from ddcplay.store.leftovers import Leftovers
 from ddcplay.store.lock import ExperimentLock
 from ddcplay.store.migrations import upgrade
-from ddcplay.store.names import collision_key, directory_name
+from ddcplay.store.names import HostNames
 from ddcplay.store.outbox import StoredOutbox
 from ddcplay.store.report_reads import report_data
 from ddcplay.store.sightings import sightings
@@ -125,14 +125,13 @@ class ExperimentStore:
             self._id, self.began_at = self._writer.do(
                 lambda c: commits.enter_experiment(c, self.experiment, play, now), "open the experiment"
             )
-            self._directories = self._read(lambda c: reads.directories(c, self._id))
+            self._names = HostNames(self._read(lambda c: reads.directories(c, self._id)))
             self._last_attempt = self._read(lambda c: reads.last_attempt_id(c, self._id))
             self._pending = self._read(lambda c: reads.pending_count(c, self._id))
         except BaseException:
             self._writer.close()
             readers.dispose()
             raise
-        self._taken = {collision_key(name) for name in self._directories.values()}
         self.debts = Debts(self._writer, self._read, self._id)
         self.leftovers = Leftovers(self._writer, self._read, self._id)
         self.alerts = Alerts(self._read, self._id, self.experiment)
@@ -158,7 +157,7 @@ class ExperimentStore:
         Raises:
             StoreError: that id is recorded already, or the database refuses.
         """
-        fresh = self._name_hosts(host_order)
+        fresh = self._names.fresh(host_order)
         self._writer.do(
             lambda c: commits.open_iteration(
                 c, self._id, record, provenance, (host_order, probe_order), fresh
@@ -271,7 +270,7 @@ class ExperimentStore:
             self._last_attempt += len(results)
         numbers = range(first, first + len(results))
         rules = keep or {}
-        fresh = self._name_hosts([result.host for result in results])
+        fresh = self._names.fresh([result.host for result in results])
 
         def work(connection: sa.Connection) -> None:
             commits.add_attempts(connection, self._id, numbers, results, rules, fresh)
@@ -287,10 +286,6 @@ class ExperimentStore:
             raise already_recorded(twice, self._place) from error
         self._count_pending(len(results))
         return tuple(numbers)
-
-    def pending_chains(self) -> tuple[PendingAttempt, ...]:
-        """Return acknowledged attempts whose chain has not ended, with outputs, in attempt order."""
-        return self._read(lambda c: reads.pending_chains(c, self._id, self.experiment))
 
     def pending(self, after: int, limit: int) -> tuple[PendingAttempt, ...]:
         """Return the next acknowledged attempts whose chain has not ended, with outputs, in attempt order."""
@@ -351,7 +346,7 @@ class ExperimentStore:
 
     def directory_name(self, host: str) -> str:
         """Return the directory name of a host, which was fixed when it was first seen."""
-        name = self._directories.get(host)
+        name = self._names.of(host)
         if name is None:
             raise StoreError(f"host {host!r} is unknown to {self._place}", "this is a bug, please report it")
         return name
@@ -404,14 +399,3 @@ class ExperimentStore:
     def _count_pending(self, more: int) -> None:
         with self._numbers:
             self._pending += more
-
-    def _name_hosts(self, hosts: Sequence[str]) -> dict[str, str]:
-        """Choose directories for hosts not seen before; rows are written by the caller's transaction."""
-        fresh = {}
-        with self._numbers:
-            for host in hosts:
-                if host not in self._directories:
-                    name = directory_name(host, self._taken)
-                    self._taken.add(collision_key(name))
-                    self._directories[host] = fresh[host] = name
-        return fresh

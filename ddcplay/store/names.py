@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+import threading
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 
 MAX_CHARACTERS = 80  # leaves room for the data directory and the probe's name below Windows' 260
 MAX_BYTES = (
@@ -75,3 +76,31 @@ def _marked(plain: str, host: str, attempt: int) -> str:
     while not _fits(plain + mark):
         plain = plain[:-1]
     return plain.rstrip(". ") + mark
+
+
+class HostNames:
+    """Which directory each host has; thread-safe.
+
+    Args:
+        directories: host → directory, as recorded.
+    """
+
+    def __init__(self, directories: Mapping[str, str]) -> None:
+        self._directories = dict(directories)
+        self._taken = {collision_key(name) for name in directories.values()}
+        self._lock = threading.Lock()
+
+    def of(self, host: str) -> str | None:
+        """Return a host's directory, None for one never seen."""
+        return self._directories.get(host)
+
+    def fresh(self, hosts: Iterable[str]) -> dict[str, str]:
+        """Choose directories for hosts not seen before; the caller writes their rows."""
+        found = {}
+        with self._lock:
+            for host in hosts:
+                if host not in self._directories:
+                    name = directory_name(host, self._taken)
+                    self._taken.add(collision_key(name))
+                    self._directories[host] = found[host] = name
+        return found
