@@ -43,7 +43,7 @@ def make_grid(iterations: Sequence[IterationSpan]) -> Grid:
         return Grid(0.0, 1.0, 0, (), {})
     starts = [span.started_at for span in iterations]
     rhythm = median(after - before for before, after in pairwise(starts)) if len(starts) > 1 else 1.0
-    least = max(rhythm - 1, (starts[-1] - starts[0]) / (COLUMNS - 2), 1.0)
+    least = max(0.98 * rhythm, (starts[-1] - starts[0]) / (COLUMNS - 2), 0.5)
     step = next((step for step in _STEPS if step >= least), float(_STEPS[-1] * -(-least // _STEPS[-1])))
     # Half a step earlier: an iteration that starts a second late stays in its own column.
     start = starts[0] - step / 2

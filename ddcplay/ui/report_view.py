@@ -27,8 +27,10 @@ _STYLES = {Outcome.FAILED: "bold red", Outcome.UNAVAILABLE: "yellow", Outcome.SK
 def print_report(console: Console, study: Study) -> None:
     """Print a study, what to do first."""
     where = zone(study.summary.timezone)
-    for part in (_head(study, where), _tasks(study), _alerts(study, where)):
-        console.print(part)
+    console.print(_head(study, where))
+    console.print(_tasks(study))
+    if study.summary.alerts:
+        console.print(_alerts(study, where))
     tables = (
         ("use of the machines (Table 1)", _table1(study)),
         ("probes", _probes(study)),
@@ -112,8 +114,6 @@ def _tasks(study: Study) -> Text:
 
 
 def _alerts(study: Study, where: tzinfo) -> Text:
-    if not study.summary.alerts:
-        return Text("", end="")
     text = Text("open alerts\n", style="bold")
     for alert in study.summary.alerts:
         who = " ".join(word for word in (alert.identity.host, alert.identity.key) if word)
