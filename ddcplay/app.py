@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ddcplay.engine.adhoc import Answers
     from ddcplay.engine.preparing import Prepared
     from ddcplay.engine.replay import Replayed
+    from ddcplay.engine.reporting import ReportFile
     from ddcplay.transport.sweep import SweepAnswer
 
 
@@ -93,6 +94,7 @@ def run(prepared: Prepared, options: Options, observers: Sequence[Observer], sto
             at_once=options.once,
             pool=item.pool,
             again=options.again,
+            write_report=lambda due: _write_report(settings, due),
         )
         for item in prepared.plays
     ]
@@ -256,6 +258,16 @@ def read_settings(options: Options) -> Settings:
     from ddcplay.engine import preparing
 
     return preparing.read_settings(options)
+
+
+def _write_report(settings: Settings, due: ReportFile) -> None:
+    """Write the HTML report that a play asks for."""
+    from ddcplay.reporting import ReportScope, read_study, write_report
+
+    url = settings.database if isinstance(settings.database, str) else None
+    study = read_study(due.experiment, url, ReportScope(timezone=due.timezone, rooms=due.rooms))
+    simulated = "simulated" in due.experiment.absolute().parts[:-1]
+    write_report(study, due.file, due.made_at, simulated=simulated)
 
 
 def _ad_hoc_play(name: str, pattern: str, entry: ProbeEntry, options: Options) -> Play:

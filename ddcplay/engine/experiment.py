@@ -19,7 +19,7 @@ from ddcplay.engine.events import (
 from ddcplay.engine.iteration import Iteration
 from ddcplay.engine.pace import Pace
 from ddcplay.engine.pipeline import Closing, Pipeline, Places
-from ddcplay.engine.reporting import Reporting
+from ddcplay.engine.reporting import Reporting, WriteReport
 from ddcplay.engine.roster import Pair, Roster
 from ddcplay.engine.services import Services
 from ddcplay.engine.single_shot import SingleShot
@@ -55,6 +55,7 @@ class ExperimentSetup:
         pool: every host of the play, whatever `--limit` left in the plan; None when nothing was left out.
         again: probes of a single shot that are owed anew on all hosts of the plan.
         silent: nothing leaves the house: no mail, no push, no heartbeat.
+        write_report: writes the HTML file of `report:`.
     """
 
     play: Play
@@ -69,6 +70,7 @@ class ExperimentSetup:
     pool: Collection[str] | None = None
     again: tuple[str, ...] = ()
     silent: bool = False
+    write_report: WriteReport | None = None
 
 
 class Experiment:
@@ -125,7 +127,16 @@ class Experiment:
     def _pipeline(self, store: ExperimentStore) -> Pipeline:
         setup, services = self._setup, self._services
         post = None if setup.silent else services.post
-        reporting = Reporting(self._play, store, setup.directory, None if post is None else post.sender)
+        reporting = Reporting(
+            self._play,
+            {host.host: host.room for host in self._plan.hosts},
+            store,
+            setup.directory,
+            None if post is None else post.sender,
+            notice=lambda text: self._tell(Notice("warning", text, setup.plan.experiment)),
+            write=setup.write_report,
+            redact=str if post is None else post.redact,
+        )
         telling = Telling(
             self._play,
             self._plan,

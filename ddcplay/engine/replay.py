@@ -138,7 +138,7 @@ class _Replay:
         self._source, self._target = places
         self._clock = clock
         self._observers = observers
-        reporting = Reporting(self._play, store, self._target, None)
+        reporting = Reporting(self._play, {}, store, self._target, None)
         self._telling = Telling(self._play, plan, store, None, reporting, observers=observers, clock=clock)
         maker = means.begin()
         self._chains = Chains(

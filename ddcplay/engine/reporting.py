@@ -64,7 +64,7 @@ class Reporting:
         directory: Path,
         sender: Sender | None,
         *,
-        notice: Callable[[str], None],
+        notice: Callable[[str], None] = lambda _text: None,
         write: WriteReport | None = None,
         redact: Callable[[str], str] = str,
     ) -> None:
@@ -102,7 +102,8 @@ class Reporting:
         except Exception as error:  # noqa: BLE001 - a report is made of all that ever happened; a run must go on
             again = min(policy.every_s, RETRY_S)
             self._not_before = now + again
-            why = str(error) if isinstance(error, DdcplayError | OSError) else f"{type(error).__name__}: {error}"
+            told = isinstance(error, DdcplayError | OSError)
+            why = str(error) if told else f"{type(error).__name__}: {error}"
             self._notice(
                 f"the report could not be made, it is tried again in {format_duration(again)}: {why}"
             )
@@ -130,8 +131,8 @@ class Reporting:
         mail = report_mail(summarise(data))
         attachments = list(self.trace_attachments()) if "trace" in policy.attach else []
         if "report" in policy.attach and policy.file:
-            page = (self._directory / policy.file).read_bytes()
-            attachments.append(Attachment(policy.file, page, "text/html"))
+            page = self._redact((self._directory / policy.file).read_text("utf-8"))
+            attachments.append(Attachment(policy.file, page.encode(), "text/html"))
         message = compose(
             self._sender,
             policy.email_to,

@@ -191,33 +191,40 @@ class Telling:
         check = AlertCheck(Reason.AUTH_BLOCKED.value, (row,), severity=Severity.CRITICAL)
         return self._board.check("", "", [check], now)
 
-    def tell(self, iteration: int, now: float, *, last: bool = False) -> None:
-        """Put the digest and the report that are due into the outbox.
+    def tell(self, iteration: int, now: float) -> None:
+        """Put the digest and the report that are due into the outbox, and give a sign of life.
 
         Args:
             iteration: that has just ended.
             now: UTC Unix seconds.
-            last: nothing follows that a digest could wait for.
         """
         if self._post is None:
             return
-        waiting = self._store.alerts.untold()
-        held = bool(waiting) and now - waiting[0].at < self._play.alerts.group_wait_s and not last
-        outgoing = () if held else self._digest(iteration, now, waiting)
-        told = () if held else tuple(entry.id for entry in waiting)
+        self._tell_waiting(iteration, now)
         reports, until = self._reporting.due(iteration, now)
-        if outgoing or told or reports or until is not None:
-            effects = IterationEffects(outgoing=(*outgoing, *reports), told=told, reported_until=until)
-            self._store.tell(iteration, now, effects)
+        if until is not None:
+            # On its own and behind the digest: a report takes its time, and may fail.
+            self._store.tell(iteration, now, IterationEffects(outgoing=tuple(reports), reported_until=until))
         if self._outbox is not None:
             self._outbox.wake()
         self._post.beat()
 
+    def _tell_waiting(self, iteration: int, now: float, *, last: bool = False) -> None:
+        """Put the digest that is due into the outbox; with `last` nothing follows that it could wait for."""
+        waiting = self._store.alerts.untold()
+        if not waiting or (now - waiting[0].at < self._play.alerts.group_wait_s and not last):
+            return
+        outgoing = tuple(self._digest(iteration, now, waiting))
+        told = tuple(entry.id for entry in waiting)
+        self._store.tell(iteration, now, IterationEffects(outgoing=outgoing, told=told))
+        if self._outbox is not None:
+            self._outbox.wake()
+
     def catch_up(self, now: float) -> None:
         """Tell what a crash kept from being told: the digest that was due then."""
         last = self._store.last_iteration()
-        if last is not None and last.state != "open" and self._store.alerts.untold():
-            self.tell(last.id, now)
+        if self._post is not None and last is not None and last.state != "open":
+            self._tell_waiting(last.id, now)
 
     def firing(self) -> Mapping[Severity, int]:
         """Count the alerts that fire now."""
@@ -228,8 +235,8 @@ class Telling:
         if self._outbox is None:
             return
         last = self._store.last_iteration()
-        if last is not None and last.state != "open" and self._store.alerts.untold():
-            self.tell(last.id, self._clock.now(), last=True)
+        if last is not None and last.state != "open":
+            self._tell_waiting(last.id, self._clock.now(), last=True)
         self._outbox.close(FLUSH_S)
 
     # --- inside
