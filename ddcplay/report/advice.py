@@ -87,7 +87,7 @@ ADVICE: Mapping[Reason, Advice] = {
     Reason.TRANSPORT: Advice(
         110,
         "the connection breaks",
-        "look at the network and at the machine's WinRM service; `ddcplay ping --login HOST` shows how far it comes",
+        "look at the network and the WinRM service there; `ddcplay ping --login HOST` shows how far it comes",
         lasting=False,
     ),
     Reason.LOST: Advice(
