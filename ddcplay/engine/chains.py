@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ddcplay.engine.events import Notice, Observers
+from ddcplay.engine.successive import LABEL, Successive
 from ddcplay.engine.telling import Telling
 from ddcplay.filtering.base import Filter, FilterContext, HostView, Record
 from ddcplay.filtering.chain import Chain, ChainResult, Gathered
@@ -74,6 +75,7 @@ class Chains:
         self._chains = {
             probe.name: Chain(probe.name, probe.filters, make) for probe in play.probes if probe.filters
         }
+        self._successive = Successive(play)
         self._hosts = {
             host.host: HostView(host.host, host.groups, host.vars, host.room) for host in plan.hosts
         }
@@ -100,9 +102,10 @@ class Chains:
         if chain is None:
             return ChainDone(pending.attempt_id)
         view = self._hosts.get(result.host) or HostView(result.host)
-        ended = chain.run(
-            self._record(result), lambda label: self._context(view, result.probe, label, result.iteration)
-        )
+        before = self._states.get((result.host, result.probe, LABEL))
+        record, kept = self._successive.derive(self._record(result), before)
+        ended = chain.run(record, lambda label: self._context(view, result.probe, label, result.iteration))
+        ended = replace(ended, states={**ended.states, **kept}) if kept else ended
         if ended.failure is not None:
             return ChainDone(
                 pending.attempt_id, Reason.FILTER, ended.failure.message, ended.failure.hint, of=result
@@ -125,9 +128,9 @@ class Chains:
             self._states["", probe, label] = state
         return states
 
-    def close(self) -> None:
-        """Close the filters and their process."""
-        for probe, chain in self._chains.items():
+    def close(self, *, at_once: bool = False) -> None:
+        """Close the filters and their process; `at_once` only ends the process."""
+        for probe, chain in self._chains.items() if not at_once else ():
             self._note(probe, chain.close(self._pool_contexts(probe, 0)))
         self._end()
 

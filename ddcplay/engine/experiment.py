@@ -24,6 +24,7 @@ from ddcplay.engine.roster import Pair, Roster
 from ddcplay.engine.services import Services
 from ddcplay.engine.single_shot import SingleShot
 from ddcplay.engine.telling import Telling
+from ddcplay.engine.users_key import with_users_key
 from ddcplay.engine.window import Pass
 from ddcplay.model.plan import Plan
 from ddcplay.model.playbook import Play
@@ -111,6 +112,7 @@ class Experiment:
             durability=setup.durability,
         )
         try:
+            self._plan = with_users_key(self._plan, setup.directory)
             pipeline = self._pipeline(store)
             try:
                 pipeline.recover()
@@ -251,7 +253,7 @@ class Experiment:
         if self._play.schedule.single_shot is None:
             self._interrupt(pipeline, self._due.plan(last.id, last.started_at, ends_at), last.id, done)
         pipeline.put(Closing(last.id, last.started_at, last.remote_s or 0.0, "interrupted"))
-        pipeline.drain()
+        pipeline.acknowledged()
 
     def _interrupt(self, pipeline: Pipeline, plan: Plan, iteration: int, done: frozenset[Pair]) -> None:
         """Close the pairs that have no row; those of a single shot stay owed instead."""
@@ -266,6 +268,7 @@ class Experiment:
 
     def _wait_for_room(self, pipeline: Pipeline) -> bool:
         """Hold the next iteration while too much waits for the pipeline (design §9.10)."""
+        pipeline.acknowledged()  # what `recover` relies on: only the last open iteration can lack rows
         told = False
         while (waiting := pipeline.backlog()) > self._setup.max_backlog:
             pipeline.check()
@@ -291,7 +294,7 @@ class Experiment:
             window = shot.window(lambda: self._open(store, record, plan))
             whole = self._run(pipeline, plan, Pass(record.id, now, window=window))
             if whole:
-                pipeline.drain()
+                pipeline.acknowledged()
                 shot.review(window)
         else:
             ends_at = self._ends_at(record)
