@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
@@ -26,6 +26,7 @@ class FilterMeans:
         redact: blanks secrets in what user code prints.
         directory: where user code stands, the project root.
         hidden: variables of the environment that user code must not see.
+        begun: makers handed out, so that all their calls can be cut short.
     """
 
     search_path: Sequence[Path] = ()
@@ -33,10 +34,18 @@ class FilterMeans:
     redact: Callable[[str], str] = str
     directory: Path | None = None
     hidden: tuple[str, ...] = ()
+    begun: list[FilterMaker] = field(default_factory=list)
 
     def begin(self) -> FilterMaker:
         """Return a maker for one experiment; its process is started when first needed."""
-        return FilterMaker(self)
+        maker = FilterMaker(self)
+        self.begun.append(maker)
+        return maker
+
+    def abort(self) -> None:
+        """Make calls of user code that are going on, or would be made, fail now; from any thread."""
+        for maker in tuple(self.begun):
+            maker.abort()
 
 
 class FilterMaker:
@@ -49,6 +58,7 @@ class FilterMaker:
     def __init__(self, means: FilterMeans) -> None:
         self._means = means
         self._process: UserProcess | None = None
+        self._aborted = False
 
     def make(self, entry: FilterEntry) -> Filter:
         """Turn an entry, whose options were validated when the playbook was read, into its filter."""
@@ -56,6 +66,12 @@ class FilterMaker:
             return self._user_process().filter(entry)
         found = cast("type[Filter]", load(GROUP, entry.name))
         return found(found.Options.model_validate(found.options_from(entry.options)))
+
+    def abort(self) -> None:
+        """Make the call of user code that is going on fail now, and all later ones; from any thread."""
+        self._aborted = True
+        if self._process is not None:
+            self._process.abort()
 
     def close(self) -> None:
         """End the child process, if one was started."""
@@ -74,4 +90,6 @@ class FilterMaker:
                 hidden=means.hidden,
                 directory=means.directory,
             )
+        if self._aborted:
+            self._process.abort()
         return self._process

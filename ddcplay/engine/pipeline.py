@@ -6,17 +6,25 @@ what is safe on the disk; the second runs the chains and everything after them. 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ddcplay.engine.chains import Chains
-from ddcplay.engine.events import AttemptRecorded, FilterFailed, IterationClosed, Notice, Observers
+from ddcplay.engine.events import (
+    AttemptRecorded,
+    Backlog,
+    FilterFailed,
+    IterationClosed,
+    Notice,
+    Observers,
+)
 from ddcplay.engine.stage import BATCH, Stage
 from ddcplay.engine.tallies import Tallies
 from ddcplay.engine.telling import Telling
 from ddcplay.model.result import AttemptResult
 from ddcplay.store.archive import Archive
-from ddcplay.store.base import ChainDone, IterationState, PendingAttempt
+from ddcplay.store.base import ChainDone, IterationRecord, IterationState, PendingAttempt
 from ddcplay.store.experiment_store import ExperimentStore
 from ddcplay.store.trace import TraceFiles
 from ddcplay.units import Clock
@@ -25,6 +33,10 @@ COMMIT_S = 0.5
 """Seconds of filtering after which what is done is committed, however little it is."""
 HELD_BYTES = 64 * 1024 * 1024
 """Outputs kept in memory for the chains; what comes on top is read from the database when its turn comes."""
+LOOK_S = 0.5
+"""How often those who wait at the end are told how many attempts still wait for their filters."""
+PATIENCE_S = 2.0
+"""Seconds of such waiting after which a line says so, for those who see no live display."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +104,9 @@ class Pipeline:
         self._pays_debts = pays_debts
         self._leaving = leaving
         self._tallies = Tallies()
-        self._held = 0
+        # Two counters each, because each thread may change its own only.
+        self._came, self._through = 0, 0
+        self._came_bytes, self._through_bytes = 0, 0
         self.last_closed: IterationClosed | None = None
         self._chaining: Stage[PendingAttempt | int | Closing] = Stage(
             f"filters {experiment}", self._chain_batch, _is_closing, threaded=threaded
@@ -111,31 +125,39 @@ class Pipeline:
         self._recording.put(item)
 
     def backlog(self) -> int:
-        """Count the attempts that wait to be stored or for their filters."""
-        return self._recording.waiting() + self._chaining.waiting()
+        """Count the attempts that wait to be stored or for the end of their filters."""
+        return self._recording.waiting() + self._came - self._through
 
     def recover(self) -> None:
-        """Finish what a crash left undone: pending chains, then files and traces (design §6)."""
+        """Mend files and traces, then go on with the chains that a crash left undone (design §6).
+
+        The chains run beside the first visits: slow filters delay those after a crash as little as ever.
+        """
         self._telling.begin()
         self._chains.open()
-        after = 0
-        while pending := self._store.pending(after, BATCH):
-            self._chain(pending)
-            after = pending[-1].attempt_id
         repaired = (*self._places.archive.repair(), *self._places.trace.repair(self._store))
-        self._tallies.clear()
         for warning in repaired:
             self._observers.handle(Notice("warning", warning, self._experiment))
         self._telling.catch_up(self._clock.now())
+        # All but the last had all their rows, or the next one would not have been opened.
+        unclosed = deque([record for record in self._store.iterations() if record.state == "open"][:-1])
+        after = 0
+        while (pending := self._store.pending(after, BATCH)) and not self._leaving():
+            for attempt in pending:
+                while unclosed and unclosed[0].id < attempt.result.iteration:
+                    self._close_late(unclosed.popleft())
+                self._enqueue(attempt)
+            after = pending[-1].attempt_id
+        for record in unclosed:
+            self._close_late(record)
 
-    def drain(self) -> None:
-        """Wait until everything handed over is stored.
+    def acknowledged(self) -> None:
+        """Wait until everything handed over is on the disk; filters may still be at work.
 
         Raises:
             DdcplayError: it could not be stored.
         """
         self._recording.drain()
-        self._chaining.drain()
         self.check()
 
     def check(self) -> None:
@@ -144,13 +166,24 @@ class Pipeline:
             raise self.failure
 
     def close(self) -> None:
-        """Store what is left and end the threads."""
+        """Store what is left, run its chains unless the process must leave at once, and end the threads."""
         self._recording.close()
         if self._leaving():
             self._chaining.drop()
-        self._chaining.close()
-        self._chains.close()
-        self._telling.close()
+        waited_s = 0.0
+        while not self._chaining.close(LOOK_S):
+            if self._leaving():
+                self._chaining.drop()
+            waited_s += LOOK_S
+            waiting = self.backlog()
+            self._observers.handle(Backlog(self._experiment, waiting))
+            if waiting and waited_s == PATIENCE_S:
+                text = f"{waiting} attempts wait for their filters; Ctrl-C leaves them to the next start"
+                self._observers.handle(Notice("info", text, self._experiment))
+        if waited_s:
+            self._observers.handle(Backlog(self._experiment, 0))
+        self._chains.close(at_once=self._leaving())
+        self._telling.close(at_once=self._leaving())
 
     # --- first thread
 
@@ -167,12 +200,23 @@ class Pipeline:
         ids = self._store.commit_attempts(results, keep, pays_debts=self._pays_debts)
         for number, result in zip(ids, results, strict=True):
             self._observers.handle(AttemptRecorded(result))
-            size = len(result.stdout) + len(result.stderr)
-            if self._held + size > HELD_BYTES:
-                self._chaining.put(number)
-            else:
-                self._held += size
-                self._chaining.put(PendingAttempt(number, result, keep.get(result.probe, "always")))
+            self._enqueue(PendingAttempt(number, result, keep.get(result.probe, "always")))
+
+    def _enqueue(self, attempt: PendingAttempt) -> None:
+        """Hand an attempt to the second thread; what is too big to wait in memory is read again later."""
+        self._came += 1
+        size = _size(attempt)
+        if self._came_bytes - self._through_bytes + size > HELD_BYTES:
+            self._chaining.put(attempt.attempt_id)
+        else:
+            self._came_bytes += size
+            self._chaining.put(attempt)
+
+    def _close_late(self, record: IterationRecord) -> None:
+        """Close an iteration that was over, but for its filters, when the process ended."""
+        tallies = self._store.tally(record.id)
+        remote_s = max((tally.elapsed_s for tally in tallies), default=0.0)
+        self._chaining.put(Closing(record.id, record.started_at, remote_s, "closed"))
 
     # --- second thread
 
@@ -192,7 +236,10 @@ class Pipeline:
             if self._leaving():
                 break  # they stay pending in the database; the next start goes on with them
             attempt = self._loaded(item)
-            done.append((attempt, self._chains.run(attempt)))
+            chain = self._chains.run(attempt)
+            if chain.outcome_override is not None and self._leaving():
+                break  # maybe it was the leaving that made the filter fail
+            done.append((attempt, chain))
             if self._clock.monotonic() - since > COMMIT_S:
                 self._commit(done)
                 done, since = [], self._clock.monotonic()
@@ -201,13 +248,14 @@ class Pipeline:
     def _loaded(self, item: PendingAttempt | int) -> PendingAttempt:
         if isinstance(item, int):
             return self._store.pending(item - 1, 1)[0]
-        self._held = max(0, self._held - len(item.result.stdout) - len(item.result.stderr))
+        self._through_bytes += _size(item)
         return item
 
     def _commit(self, done: Sequence[tuple[PendingAttempt, ChainDone]]) -> None:
         if not done:
             return
         self._store.commit_chains([chain for _, chain in done])
+        self._through += len(done)
         applied = [chain.applied_to(attempt) for attempt, chain in done]
         for (_, chain), attempt in zip(done, applied, strict=True):
             self._tallies.count(attempt.result)
@@ -220,6 +268,8 @@ class Pipeline:
     def _close_iteration(self, closing: Closing) -> None:
         tallies = self._store.tally(closing.iteration)
         states = self._chains.iteration_end(closing.iteration)
+        if self._leaving():
+            return  # a filter may have been cut short; the next start ends the iteration
         now = self._clock.now()
         effects = self._telling.iteration_end(closing.iteration, now, states)
         self._store.close_iteration(
@@ -238,6 +288,10 @@ class Pipeline:
         )
         self._tallies.clear()
         self._observers.handle(self.last_closed)
+
+
+def _size(attempt: PendingAttempt) -> int:
+    return len(attempt.result.stdout) + len(attempt.result.stderr)
 
 
 def _is_closing(item: object) -> bool:

@@ -146,6 +146,7 @@ def _services(
             asked.clear()
             if stop.leave.is_set():
                 executor.abort()
+                filters.abort()
                 return
 
     root = settings.project_root

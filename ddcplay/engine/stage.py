@@ -62,13 +62,22 @@ class Stage(Generic[T]):
         with self._room:
             self._room.wait_for(lambda: self.failure is not None or not (self._queue or self._busy))
 
-    def close(self) -> None:
-        """Do what is left and end the thread."""
+    def close(self, timeout_s: float | None = None) -> bool:
+        """Do what is left and end the thread; may be called again.
+
+        Args:
+            timeout_s: longest wait, by the machine's clock; None for as long as it takes.
+
+        Returns:
+            Whether it has ended.
+        """
         with self._room:
             self._ending = True
             self._room.notify_all()
-        if self._thread is not None:
-            self._thread.join()
+        if self._thread is None:
+            return True
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
 
     def _loop(self) -> None:
         while True:

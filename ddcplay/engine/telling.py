@@ -230,9 +230,12 @@ class Telling:
         """Count the alerts that fire now."""
         return dict(Counter(self._firing.values()))
 
-    def close(self) -> None:
-        """Tell what waited for company, and give the outbox a moment."""
+    def close(self, *, at_once: bool = False) -> None:
+        """Tell what waited for company, and give the outbox a moment; `at_once` leaves both for next time."""
         if self._outbox is None:
+            return
+        if at_once:
+            self._outbox.close(0.0)
             return
         last = self._store.last_iteration()
         if last is not None and last.state != "open":

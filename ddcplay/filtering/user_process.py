@@ -89,6 +89,7 @@ class UserProcess:
         self._generation = 0
         self._numbers = count(1)
         self._current = ""
+        self._aborted = False
 
     def filter(self, entry: FilterEntry) -> Filter:
         """Return a filter that runs over there; nothing is started before it is first called."""
@@ -119,7 +120,11 @@ class UserProcess:
                 self._child = None
 
     def abort(self) -> None:
-        """Make the call that is going on fail now; for a run that has to leave at once. From any thread."""
+        """Make the call that is going on fail now, and all later ones; for a run that has to leave at once.
+
+        From any thread.
+        """
+        self._aborted = True
         child = self._child
         if child is not None:
             child.interrupt()
@@ -182,7 +187,12 @@ class UserProcess:
         with self._lock:
             self._current = label
             try:
-                answer = self._running().ask(frame, self._timeout_s, MAX_BODY, heard)
+                child = self._running()
+                if self._aborted:  # asked after the child is known to `abort`: one of both ends it
+                    child.kill()
+                    self._child = None
+                    raise UserCodeError("the run was left before the filter was through")
+                answer = child.ask(frame, self._timeout_s, MAX_BODY, heard)
             except ChildError as error:
                 self._child = None
                 raise UserCodeError(

@@ -397,7 +397,7 @@ def test_process_killed_from_outside_is_started_again(bench):
     assert count.process(record(), bench.context()).data["calls"] == 1
 
 
-def test_call_can_be_aborted_from_another_thread(bench):
+def test_call_can_be_aborted_from_another_thread_and_no_other_follows(bench):
     def abort() -> None:
         assert becomes((bench.directory / "out" / "pc1" / "began").exists)
         bench.process.abort()
@@ -407,7 +407,8 @@ def test_call_can_be_aborted_from_another_thread(bench):
     with pytest.raises(UserCodeError, match="ended its process by SIGKILL"):
         bench.act("hangs")
     other.join()
-    assert bench.act("fine")[0].data == "fine"
+    with pytest.raises(UserCodeError, match="the run was left"):
+        bench.act("fine")
 
 
 def test_no_secret_in_the_environment_and_the_project_root_is_the_directory(bench, monkeypatch):
