@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-HEAD = "0003"  # the newest migration; compared before Alembic is imported, so that opening stays quick
+HEAD = "0004"  # the newest migration; compared before Alembic is imported, so that opening stays quick
 
 metadata = sa.MetaData(
     naming_convention={
@@ -336,5 +336,16 @@ report = sa.Table(
     sa.Column("experiment_id", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("iteration", sa.BigInteger, primary_key=True, autoincrement=False),  # up to which it reaches
     sa.Column("made_at", sa.Double, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+coordinator = sa.Table(  # by name: it is claimed before the experiment has a row
+    "coordinator",
+    metadata,
+    sa.Column("experiment", sa.Text, primary_key=True),
+    sa.Column("token", sa.Text, nullable=False),  # of one opening; tells a lost connection from a successor
+    sa.Column("host", sa.Text, nullable=False),
+    sa.Column("pid", sa.BigInteger, nullable=False),
+    sa.Column("since", sa.Double, nullable=False),
     sqlite_with_rowid=False,
 )
