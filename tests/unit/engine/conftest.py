@@ -175,6 +175,7 @@ class World:
         )
         self.play = Play("Play", "all", "exp", (), late_sweep=False)
         self.line_probe = line_probe
+        self.post = None
 
     def sweep(self, targets, policy, on_answer, stop=None):
         self.sweeps.append((self.clock.now(), [target.host for target in targets]))
@@ -210,6 +211,7 @@ class World:
                 Observers([self]),
                 self.stop,
                 threaded=False,
+                post=self.post,
             )
             made = ExperimentSetup(self.play, self.plan, self.path / "exp", **setup)
             return Experiment(made, services).run()
