@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import cast
 
 from ddcplay.engine.events import Notice, Observers
 from ddcplay.engine.successive import LABEL, Successive
@@ -148,7 +149,7 @@ class Chains:
             elapsed_s=result.elapsed_s,
             stdout_bytes=result.stdout,
             stderr_bytes=result.stderr,
-            data=result.data,
+            data=_lists(result.data),
             codepage=self._codepages.get((result.host, result.probe), 65001),
             stderr_text=result.stderr_text,
         )
@@ -194,6 +195,15 @@ class Chains:
             items=told.items,
             outgoing=told.outgoing,
         )
+
+
+def _lists(data: object) -> object:
+    """Make lists of tuples, so that a filter sees what it would see of an attempt read from the database."""
+    if isinstance(data, list | tuple):
+        return [_lists(part) for part in cast("Sequence[object]", data)]
+    if isinstance(data, Mapping):
+        return {key: _lists(part) for key, part in cast("Mapping[str, object]", data).items()}
+    return data
 
 
 def _sorted(labelled: Sequence[tuple[str, Effect]]) -> _Effects:

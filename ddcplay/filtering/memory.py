@@ -129,7 +129,9 @@ class Rate(Filter):
         """
         work = _Rates(self.options, context.state, record)
         where = self.options.each or FieldPath(())
-        data = work.applied(record.data) if not where.parts else where.at(record.data, work.applied)
+        # `each: data` is how `alert` calls rows that are all there is.
+        whole = not where.parts or (where.parts == ("data",) and isinstance(record.data, list))
+        data = work.applied(record.data) if whole else where.at(record.data, work.applied)
         context.state.clear()
         context.state.update(at=record.started_at, values=work.values)
         return record.with_data(data)

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import json
 import socket
+import sqlite3
+import subprocess
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +20,7 @@ import winrm
 from winrm.protocol import Protocol
 
 from ddcplay.lab.fleet import LabConfig, LabHost, Quotas, RunningLab
+from ddcplay.store.trace import TraceLine, parse_line
 
 USER, PASSWORD = "lab", "lab-Passw0rd"
 SHELL = "http://schemas.microsoft.com/wbem/wsman/1/windows/shell"
@@ -52,6 +59,70 @@ def lab(lab_factory: Callable[[LabConfig], RunningLab]) -> RunningLab:
             seed=7,
         )
     )
+
+
+class Project:
+    """A project directory with a lab, the program run in it, and what it left in the experiment `road`."""
+
+    def __init__(self, path: Path, lab: RunningLab) -> None:
+        self.path, self.lab = path, lab
+        self.started: list[subprocess.Popen[str]] = []
+        self.data = path / "data" / "road"
+        self.write("lab.yml", lab.inventory_yaml())
+
+    def write(self, name: str, text: str) -> None:
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start `ddcplay ARGUMENTS` in the project."""
+        line = [sys.executable, "-m", "ddcplay", *arguments]
+        pipe = subprocess.PIPE
+        program = subprocess.Popen(line, cwd=self.path, stdout=pipe, stderr=pipe, text=True)
+        self.started.append(program)
+        return program
+
+    def run(self, *arguments: str, code: int = 0) -> tuple[str, str]:
+        """Run `ddcplay ARGUMENTS` to its end and return what it wrote on both outputs."""
+        program = self.start(*arguments)
+        out, err = program.communicate(timeout=120)
+        assert program.returncode == code, out + err
+        return out, err
+
+    def rows(self, query: str, data: Path | None = None) -> list[Any]:
+        with contextlib.closing(sqlite3.connect((data or self.data) / "experiment.db")) as database:
+            return database.execute(query).fetchall()
+
+    def samples(self, data: Path | None = None) -> list[tuple[Any, ...]]:
+        """Return (iteration, host, probe, label, data, key) of every sample, in the order they were made."""
+        found = self.rows(
+            "select iteration, host, probe, label, data, key from sample order by attempt", data
+        )
+        return [(*row[:4], json.loads(row[4]), json.loads(row[5])) for row in found]
+
+    def trace(self, probe: str) -> list[TraceLine]:
+        path = self.data / f"{probe}.trace"
+        return [parse_line(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+@pytest.fixture
+def project(
+    tmp_path: Path, lab_factory: Callable[[LabConfig], RunningLab]
+) -> Iterator[Callable[..., Project]]:
+    """Make a project with a lab; the lab and programs that still run end with the test."""
+    made: list[Project] = []
+
+    def make(*hosts: LabHost, **lab: Any) -> Project:
+        made.append(Project(tmp_path, lab_factory(LabConfig(hosts, **lab))))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.lab.stop()
+        for program in each.started:
+            program.kill()
+            program.communicate()
 
 
 @pytest.fixture
