@@ -5,13 +5,18 @@ from __future__ import annotations
 import email
 import email.policy
 import json
+import os
+import shutil
+import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -108,3 +113,151 @@ def smtp_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmtpFactor
     yield start
     for server in running:
         server.stop()
+
+
+class PostgresServer:
+    """A real PostgreSQL on a loopback port, with one role that must give its password; no root needed.
+
+    Args:
+        binaries: where `initdb` and `postgres` are.
+        directory: for its data; the account it runs as must be able to enter.
+    """
+
+    USER, PASSWORD = "ddc play", "s3cret:p/w %@"
+
+    def __init__(self, binaries: Path, directory: Path) -> None:
+        self._binaries = binaries
+        self._data = directory / "data"
+        self._log = directory / "log"
+        # initdb refuses root; the account of Debian's package is as good as any other.
+        self._as_user: dict[str, Any] = {}
+        if os.getuid() == 0:
+            self._as_user = {"user": "postgres", "group": "postgres", "extra_groups": ()}
+            shutil.chown(directory, "postgres", "postgres")
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port: int = free.getsockname()[1]
+        self._process: subprocess.Popen[bytes] | None = None
+        self._made = 0
+        command = [
+            "initdb",
+            "--no-sync",
+            "-A",
+            "scram-sha-256",
+            "-U",
+            "boss",
+            "--pwfile",
+            str(directory / "pw"),
+        ]
+        (directory / "pw").write_text("boss")
+        self._run(*command, "-E", "UTF8", "--locale=C.UTF-8", "-D", str(self._data))
+        self.start()
+        self.sql(f"CREATE ROLE \"{self.USER}\" LOGIN PASSWORD '{self.PASSWORD}'")
+
+    def start(self) -> None:
+        """Start it, and return when it takes connections."""
+        options = {
+            "port": self.port, "listen_addresses": "127.0.0.1", "unix_socket_directories": "",
+            "fsync": "off", "timezone": "Asia/Kathmandu", "max_connections": 200, "shared_buffers": "32MB",
+            "autovacuum": "off", "synchronous_commit": "off",
+        }  # fmt: skip
+        arguments = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [self._binaries / "postgres", "-D", self._data, *arguments],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", **self._as_user,
+            )  # fmt: skip
+        ready = [self._binaries / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        for _ in range(500):
+            if subprocess.run(ready, check=False, stderr=subprocess.DEVNULL).returncode == 0:
+                return
+            if self._process.poll() is not None:
+                break
+        raise RuntimeError(f"PostgreSQL did not start:\n{self._log.read_text()}")
+
+    def stop(self) -> None:
+        """End it at once, every connection with it; what was committed is recovered by `start`."""
+        if self._process is not None:
+            self._process.send_signal(3)  # SIGQUIT: immediate shutdown
+            self._process.wait()
+            self._process = None
+
+    def restart(self) -> None:
+        """Let every connection break."""
+        self.stop()
+        self.start()
+
+    def sql(self, *statements: str, database: str = "postgres") -> list[tuple[Any, ...]]:
+        """Run statements as administrator; return the rows of the last."""
+        import psycopg  # noqa: PLC0415 - most of the suite needs none
+
+        arguments = {"host": "127.0.0.1", "port": self.port, "user": "boss", "password": "boss"}
+        with psycopg.connect(**arguments, dbname=database, autocommit=True) as connection:  # type: ignore[arg-type]
+            for statement in statements:
+                cursor = connection.execute(statement)  # type: ignore[call-overload]
+            return cursor.fetchall() if cursor.description else []
+
+    def database(self, template: str = "template1") -> str:
+        """Make a database; return its URL with the password in it."""
+        self._made += 1
+        name = f"test{self._made}"
+        self.sql(f'CREATE DATABASE {name} OWNER "{self.USER}" TEMPLATE {template} STRATEGY FILE_COPY')
+        return self.url(name)
+
+    def url(self, name: str) -> str:
+        """Return the URL of a database."""
+        user, password = quote(self.USER, safe=""), quote(self.PASSWORD, safe="")
+        return f"postgresql://{user}:{password}@127.0.0.1:{self.port}/{name}"
+
+    def drop(self, url: str) -> None:
+        """Remove a database whoever uses it."""
+        self.sql(f"DROP DATABASE {url.rpartition('/')[2]} WITH (FORCE)")
+
+    def _run(self, program: str, *arguments: str) -> None:
+        subprocess.run(
+            [self._binaries / program, *arguments],
+            check=True, stdout=subprocess.DEVNULL, cwd="/", **self._as_user,
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """Start PostgreSQL once; tests that use it belong to xdist group `postgres`, so that it is one server."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))  # where Debian keeps it, off the PATH
+    initdb = str(found[-1]) if found else shutil.which("initdb")
+    if initdb is None:
+        pytest.skip("PostgreSQL's server is not installed (Debian: postgresql)")
+    # Not below pytest's own directory, which other accounts may not enter.
+    directory = Path(tempfile.mkdtemp(prefix="ddcplay-postgres-"))
+    server = PostgresServer(Path(initdb).parent, directory)
+    yield server
+    server.stop()
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: PostgresServer) -> str:
+    """Migrate one database, of which the others are copies."""
+    import sqlalchemy as sa  # noqa: PLC0415 - most of the suite needs none
+
+    from ddcplay.store.dialect import database_url, open_engine  # noqa: PLC0415 - as above
+    from ddcplay.store.migrations import upgrade  # noqa: PLC0415 - as above
+
+    engine: sa.Engine = open_engine(database_url(Path(), postgres_server.database()))
+    upgrade(engine, "template")
+    engine.dispose()
+    return "test1"
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer, postgres_template: str) -> Iterator[Callable[[], str]]:
+    """Make databases on demand, each with the newest schema and empty."""
+    made: list[str] = []
+
+    def make() -> str:
+        made.append(postgres_server.database(postgres_template))
+        return made[-1]
+
+    yield make
+    for url in made:
+        postgres_server.drop(url)

@@ -19,6 +19,7 @@ from sqlalchemy.exc import ArgumentError
 
 from ddcplay.errors import StoreError, UsageError
 from ddcplay.store.files import make_private_directory, open_private
+from ddcplay.store.postgres import postgres_engine, postgres_place, postgres_url
 
 Upsert = sqlite.Insert | postgresql.Insert
 _BUSY_TIMEOUT_MS = 10_000
@@ -39,15 +40,16 @@ def database_url(path: Path, url: str | None) -> URL:
         return URL.create("sqlite", database=str(path))
     try:
         parsed = make_url(url)
-    except ArgumentError:  # its text would repeat the URL, and a password with it
+    except (ArgumentError, ValueError):  # its text would repeat the URL, and a password with it
         raise UsageError(
-            "setting database is not a database URL",
-            "write sqlite:///path or postgresql+psycopg://user@host/name",
+            "setting database is not a database URL", "write postgresql://USER@HOST/NAME or sqlite:///PATH"
         ) from None
-    if parsed.get_backend_name() != "sqlite":
+    if parsed.get_backend_name() in {"postgresql", "postgres"}:
+        return postgres_url(parsed)
+    if parsed.drivername not in {"sqlite", "sqlite+pysqlite"}:
         raise UsageError(
-            f"setting database: {parsed.get_backend_name()} is not supported yet",
-            "leave the setting out; each experiment then has its own SQLite file",
+            f"setting database: {parsed.drivername} is not supported",
+            "use PostgreSQL, or leave the setting out: each experiment then has its own SQLite file",
         )
     if parsed.database in (None, "", ":memory:"):
         raise UsageError("setting database names no file", "write sqlite:///path/to/file.db")
@@ -56,11 +58,12 @@ def database_url(path: Path, url: str | None) -> URL:
 
 def place_of(url: URL) -> str:
     """Name a database in a message, its password left out."""
-    return (
-        url.database or "memory"
-        if url.get_backend_name() == "sqlite"
-        else url.render_as_string(hide_password=True)
-    )
+    return url.database or "memory" if is_file(url) else postgres_place(url)
+
+
+def is_file(url: URL) -> bool:
+    """Say whether a database is a file (SQLite) rather than a server."""
+    return url.get_backend_name() == "sqlite"
 
 
 def open_engine(url: URL, *, durability: str = "full", read_only: bool = False) -> sa.Engine:
@@ -72,8 +75,10 @@ def open_engine(url: URL, *, durability: str = "full", read_only: bool = False) 
         read_only: connections that cannot write.
 
     Raises:
-        StoreError: the file lies on a network file system.
+        StoreError: the file lies on a network file system, or the server's driver is missing.
     """
+    if not is_file(url):
+        return postgres_engine(url, durability=durability, read_only=read_only)
     path = Path(url.database or "")
     if not read_only:
         refuse_network_file_system(path.parent)

@@ -9,9 +9,8 @@ acknowledged), filters, `commit_chains`, `Archive.append`, `close_iteration`, `t
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import sqlalchemy as sa
 
@@ -31,8 +30,9 @@ from ddcplay.store.base import (
     ProbeTally,
     Provenance,
 )
+from ddcplay.store.claim import Claim
 from ddcplay.store.debts import Debts, settle
-from ddcplay.store.dialect import database_url, open_engine, place_of
+from ddcplay.store.dialect import database_url, is_file, open_engine, place_of
 from ddcplay.store.effect_commits import write_iteration
 from ddcplay.store.faults import already_recorded, store_faults
 from ddcplay.store.leftovers import Leftovers
@@ -40,11 +40,11 @@ from ddcplay.store.lock import ExperimentLock
 from ddcplay.store.migrations import upgrade
 from ddcplay.store.names import HostNames
 from ddcplay.store.outbox import StoredOutbox
+from ddcplay.store.readers import Readers
 from ddcplay.store.report_reads import report_data
 from ddcplay.store.sightings import sightings
 from ddcplay.store.writer import Writer
 
-T = TypeVar("T")
 DATABASE_FILE = "experiment.db"
 
 
@@ -81,7 +81,7 @@ def open_store(
             engine = open_engine(target, durability=durability)
             try:
                 upgrade(engine, place)
-                readers = open_engine(target, read_only=True)
+                readers = Readers(open_engine(target, read_only=True))
                 return ExperimentStore(
                     lock, engine, readers, identity=(experiment, play, clock_now), durability=durability
                 )
@@ -108,7 +108,7 @@ class ExperimentStore:
         self,
         lock: ExperimentLock,
         engine: sa.Engine,
-        readers: sa.Engine,
+        readers: Readers,
         *,
         identity: tuple[str, str, float],
         durability: str,
@@ -116,10 +116,12 @@ class ExperimentStore:
         self._lock = lock
         self._engine = engine
         self._readers = readers
+        self._read = readers.read
         self._place = place_of(engine.url)
         self.experiment, play, now = identity
         self.durability = durability
-        self._writer = Writer(engine, self._place)
+        claim = None if is_file(engine.url) else Claim(self.experiment, now).take
+        self._writer = Writer(engine, self._place, claim)
         self._numbers = threading.Lock()
         try:
             self._id, self.began_at = self._writer.do(
@@ -130,7 +132,7 @@ class ExperimentStore:
             self._pending = self._read(lambda c: reads.pending_count(c, self._id))
         except BaseException:
             self._writer.close()
-            readers.dispose()
+            readers.close()
             raise
         self.debts = Debts(self._writer, self._read, self._id)
         self.leftovers = Leftovers(self._writer, self._read, self._id)
@@ -386,15 +388,11 @@ class ExperimentStore:
     def close(self) -> None:
         """Finish what was handed in, close all connections, release the experiment; may be called again."""
         self._writer.close()
-        self._readers.dispose()
+        self._readers.close()
         self._engine.dispose()
         self._lock.release()
 
     # --- inside
-
-    def _read(self, work: Callable[[sa.Connection], T]) -> T:
-        with store_faults("read", self._place), self._readers.begin() as connection:
-            return work(connection)
 
     def _count_pending(self, more: int) -> None:
         with self._numbers:

@@ -15,8 +15,29 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from ddcplay.errors import DdcplayError, StoreError
 from ddcplay.model.result import AttemptResult
 
+_NO_SERVER = "check that PostgreSQL runs there and that this machine reaches its port"
+_CAME_AND_WENT = "see to the server, then start again; nothing that was acknowledged is lost"
 # Part of the driver's text, lower case → what to do. The first that fits wins.
 _HINTS = (
+    ("connection refused", _NO_SERVER),
+    ("failed to resolve", "check the host name in setting database"),
+    ("could not translate host name", "check the host name in setting database"),
+    ("timeout expired", _NO_SERVER),
+    ("authentication failed", "check user and password of setting database, and the server's pg_hba.conf"),
+    ("no password supplied", "give setting database a password by a reference (env:, file:, …) or ~/.pgpass"),
+    ("no pg_hba.conf entry", "let this machine in: add it to the server's pg_hba.conf"),
+    ("permission denied", "make the role the owner of the database: ALTER DATABASE … OWNER TO …"),
+    ("connection slots", "raise max_connections of the server; a coordinator uses a handful per experiment"),
+    ("too many connections", "raise the connection limit; a coordinator uses a handful per experiment"),
+    ("terminating connection", _CAME_AND_WENT),
+    ("server closed the connection", _CAME_AND_WENT),
+    ("connection to server was lost", _CAME_AND_WENT),
+    ("starting up", _CAME_AND_WENT),
+    ("shutting down", _CAME_AND_WENT),
+    ("read-only transaction", "that server is a standby: name the primary in setting database"),
+    ("lock timeout", "another program holds a lock in that database; see pg_stat_activity"),
+    ("could not extend file", "free space on the server's disk; nothing that was acknowledged is lost"),
+    ("no space left", "free space on the server's disk; nothing that was acknowledged is lost"),
     ("disk is full", "free space on that disk; nothing that was acknowledged is lost"),
     ("database is locked", "another program holds the database; close it (a database browser, a backup)"),
     (
@@ -31,6 +52,10 @@ _HINTS = (
     (
         "foreign key",
         "it belongs to an iteration that is not in the database; this is a bug, please report it",
+    ),
+    (
+        "does not exist",
+        "create it on the server (CREATE ROLE …, CREATE DATABASE … OWNER …); see docs/database.md",
     ),
     (
         "no such table",
@@ -63,7 +88,8 @@ def describe(error: BaseException, action: str, place: str) -> StoreError:
         )
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     lines = str(cause).strip().splitlines()
-    text = lines[0] if lines else type(cause).__name__
+    # psycopg lists what each address of a server said below a heading.
+    text = " ".join(lines[: 2 if lines[0].endswith(":") else 1]) if lines else type(cause).__name__
     hint = next(
         (hint for part, hint in _HINTS if part in text.lower()), "see the text above; ddcplay doctor may help"
     )

@@ -1,6 +1,7 @@
 """What the credential gate must not forget between runs (design §9.3): refusals count for a domain account.
 
-It lives in `<data>/ddcplay.db`, beside the experiments, because plays and coordinators share them. Keys and
+It lives in `<data>/ddcplay.db`, beside the experiments, or in the configured database, because plays and
+coordinators share them. Keys and
 secrets enter as salted hashes; the salt never leaves the database.
 """
 
@@ -22,6 +23,7 @@ from ddcplay.store import schema
 from ddcplay.store.dialect import database_url, insert_missing, insert_or_replace, open_engine, place_of
 from ddcplay.store.faults import store_faults
 from ddcplay.store.migrations import upgrade
+from ddcplay.store.postgres import patiently, take_turn
 
 T = TypeVar("T")
 DATABASE_FILE = "ddcplay.db"
@@ -92,8 +94,7 @@ class CredentialLedger:
 
     def load(self, key: str) -> CredentialState | None:
         """Return the state of a key, None when nothing is known."""
-        with store_faults("read the credential ledger", self._place), self._engine.connect() as connection:
-            return self._load(connection, key)
+        return self._read(lambda connection: self._load(connection, key))
 
     def save(self, state: CredentialState) -> None:
         """Write a state; it is durable when this returns."""
@@ -119,16 +120,30 @@ class CredentialLedger:
     def all(self) -> tuple[CredentialState, ...]:
         """Return every state; keys are as they lie on the disk, salted."""
         query = sa.select(schema.credential).order_by(schema.credential.c.key)
-        with store_faults("read the credential ledger", self._place), self._engine.connect() as connection:
-            return tuple(CredentialState(**row) for row in connection.execute(query).mappings())
+        return self._read(
+            lambda connection: tuple(CredentialState(**row) for row in connection.execute(query).mappings())
+        )
 
     def close(self) -> None:
         """Close every connection."""
         self._engine.dispose()
 
+    def _read(self, work: Callable[[sa.Connection], T]) -> T:
+        def once() -> T:
+            with self._engine.connect() as connection:
+                return work(connection)
+
+        with store_faults("read the credential ledger", self._place):
+            return patiently(once)
+
     def _write(self, work: Callable[[sa.Connection], T]) -> T:
-        with store_faults("write the credential ledger", self._place), self._engine.begin() as connection:
-            return work(connection)
+        def once() -> T:
+            with self._engine.begin() as connection:
+                take_turn(connection, "credentials")
+                return work(connection)
+
+        with store_faults("write the credential ledger", self._place):
+            return patiently(once)
 
     def _load(self, connection: sa.Connection, key: str) -> CredentialState | None:
         query = sa.select(schema.credential).where(schema.credential.c.key == self._salted(key))

@@ -18,6 +18,7 @@ from ddcplay.store import alert_rows, reads, schema
 from ddcplay.store.dialect import insert_or_replace, open_engine, place_of
 from ddcplay.store.faults import store_faults
 from ddcplay.store.migrations import require_head
+from ddcplay.store.postgres import take_turn
 from ddcplay.store.queries import existing_database
 from ddcplay.store.rows import storable
 
@@ -106,7 +107,8 @@ def _write(directory: Path, url: str | None, work: Callable[[sa.Connection, int]
     try:
         with store_faults("write", place), engine.begin() as connection:
             require_head(connection, place)
-            row = reads.experiment_of(connection, directory.absolute().name)
+            take_turn(connection, "notes")  # two people at once must not get one number
+            row = reads.experiment_of(connection, directory.absolute().name, shared=url is not None)
             if row is None:
                 raise StoreError(f"{place} does not hold experiment {directory.name!r}", "see ddcplay status")
             return work(connection, row[0])

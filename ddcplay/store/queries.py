@@ -15,8 +15,9 @@ from ddcplay.model.alert import AlertIdentity, AlertUpdate, Silence
 from ddcplay.model.result import AttemptResult, Outcome
 from ddcplay.store import effect_reads, reads, schema
 from ddcplay.store.base import IterationRecord, ProbeTally, StoredEvent, StoredSample
+from ddcplay.store.claim import owner_in_database
 from ddcplay.store.debts import VOID, probe_debts
-from ddcplay.store.dialect import database_url, open_engine, place_of
+from ddcplay.store.dialect import database_url, is_file, open_engine, place_of
 from ddcplay.store.experiment_store import DATABASE_FILE
 from ddcplay.store.faults import store_faults
 from ddcplay.store.lock import Owner, owner_of
@@ -92,7 +93,10 @@ def open_reader(directory: Path, url: str | None = None) -> ExperimentReader:
     Raises:
         StoreError: there is none, or this ddcplay cannot read it; the text says what to do.
     """
-    return ExperimentReader(directory, open_engine(existing_database(directory, url), read_only=True))
+    target = existing_database(directory, url)
+    with store_faults("open the database", place_of(target)):
+        engine = open_engine(target, read_only=True)
+    return ExperimentReader(directory, engine, shared=url is not None)
 
 
 def existing_database(directory: Path, url: str | None) -> sa.URL:
@@ -102,7 +106,7 @@ def existing_database(directory: Path, url: str | None) -> sa.URL:
         StoreError: there is none; the text says what to do.
     """
     target = database_url(directory / DATABASE_FILE, url)
-    if not Path(target.database or "").is_file():  # opening it would create it
+    if is_file(target) and not Path(target.database or "").is_file():  # opening it would create it
         raise StoreError(f"there is no experiment in {directory}", "see ddcplay status, or give --data-dir")
     return target
 
@@ -125,19 +129,20 @@ class ExperimentReader:
     Args:
         directory: of the experiment; its name is the experiment's.
         engine: that cannot write.
+        shared: the database is not the directory's own file.
 
     Raises:
         StoreError: the experiment is not in the database, or its schema is not ours.
     """
 
-    def __init__(self, directory: Path, engine: sa.Engine) -> None:
+    def __init__(self, directory: Path, engine: sa.Engine, *, shared: bool = False) -> None:
         self._directory = directory
         self._engine = engine
         self._place = place_of(engine.url)
         try:
             with store_faults("read", self._place), engine.begin() as connection:
                 require_head(connection, self._place)
-                row = reads.experiment_of(connection, directory.absolute().name)
+                row = reads.experiment_of(connection, directory.absolute().name, shared=shared)
         except BaseException:
             engine.dispose()
             raise
@@ -173,8 +178,9 @@ class ExperimentReader:
                 attempt.chain == "pending",
             )
             debts = [debt for debt in probe_debts(connection, self._id) if debt.paid_at is None]
+            elsewhere = owner_in_database(connection, self.experiment)
         owed = [debt for debt in debts if debt.open and debt.last_reason != VOID]
-        owner = owner_of(self._directory)
+        owner = elsewhere or owner_of(self._directory)
         return ExperimentInfo(
             name=self.experiment,
             play=self._play,
@@ -280,6 +286,11 @@ class ExperimentReader:
         """Run a reading function of the store on (connection, experiment id), as of one moment."""
         with store_faults("read", self._place), self._engine.begin() as connection:
             return work(connection, self._id)
+
+    def stream(self, work: Callable[[sa.Connection, int], Iterator[T]]) -> Iterator[T]:
+        """Run a reading function that yields, as of one moment; the caller may stop early."""
+        with store_faults("read", self._place), self._engine.begin() as connection:
+            yield from work(connection, self._id)
 
     def last_error(self) -> AttemptRow | None:
         """Return the newest failed attempt, None when none ever failed."""

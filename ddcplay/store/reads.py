@@ -30,12 +30,20 @@ OUTPUT_COLUMNS = (
 _UNARCHIVED = _ATTEMPT.c.archived == sa.false()  # written as in the partial index, or SQLite will not use it
 
 
-def experiment_of(connection: sa.Connection, directory: str) -> tuple[int, str, str, float] | None:
-    """Return the experiment a directory is about: id, name, play, beginning; None when it is not there."""
+def experiment_of(
+    connection: sa.Connection, directory: str, *, shared: bool = False
+) -> tuple[int, str, str, float] | None:
+    """Return the experiment a directory is about: id, name, play, beginning; None when it is not there.
+
+    Args:
+        connection: for reading.
+        directory: its name.
+        shared: the database is not the directory's own file.
+    """
     table = schema.experiment
     rows = connection.execute(sa.select(table.c.id, table.c.name, table.c.play, table.c.began_at)).all()
-    # A directory may have been copied or renamed: then its only experiment is meant.
-    named = [row for row in rows if row.name == directory] or rows
+    # A directory may have been copied or renamed: then the only experiment of its own file is meant.
+    named = [row for row in rows if row.name == directory] or ([] if shared else rows)
     return (named[0].id, named[0].name, named[0].play, named[0].began_at) if len(named) == 1 else None
 
 

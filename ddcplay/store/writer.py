@@ -11,13 +11,15 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import TypeVar, cast
 
 import sqlalchemy as sa
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from ddcplay.errors import DdcplayError, StoreError
 from ddcplay.store.faults import describe
+from ddcplay.store.postgres import is_lost, patiently
 
 T = TypeVar("T")
 _BATCH_S = 0.4  # design: under 0.5 s
@@ -44,17 +46,25 @@ class _Request:
 class Writer:
     """Runs closures on the write connection, in the order in which they were handed in.
 
+    A server that went away is waited for: what was not yet committed runs again on a new connection.
+
     Args:
         engine: whose first connection becomes the only writer's.
         place: the database's name for messages.
+        claim: runs on each new connection before anything else does, in transactions of its own.
     """
 
-    def __init__(self, engine: sa.Engine, place: str) -> None:
+    def __init__(
+        self, engine: sa.Engine, place: str, claim: Callable[[sa.Connection], None] | None = None
+    ) -> None:
         self._engine = engine
         self._place = place
+        self._claim = claim
+        self._connection: sa.Connection | None = None
         self._queue: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
         self._gate = threading.Lock()
         self._closed = False
+        self._ended = False  # the end of the queue was met
         # Daemon: a coordinator that dies without closing must not hang; nothing unacknowledged is promised.
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
@@ -63,11 +73,11 @@ class Writer:
         """Run `work` in a transaction and wait until it is durable.
 
         Args:
-            work: touches only the connection; may be rolled back.
+            work: touches only the connection; may be rolled back, and run again.
             action: for messages, such as `record attempts`.
 
         Raises:
-            StoreError: nothing of it was written; the text says what to do.
+            StoreError: nothing of it was written; the text says what to do, and if that is uncertain.
         """
         request = _Request(work, action)
         with self._gate:
@@ -85,68 +95,94 @@ class Writer:
         self._thread.join()
 
     def _run(self) -> None:
-        connection: sa.Connection | None = None
-        while (first := self._queue.get()) is not None:
-            batch: list[_Request] = []
+        while not self._ended and (first := self._queue.get()) is not None:
+            batch = [first]
             try:
-                if connection is None or connection.invalidated:
-                    connection = self._engine.connect()
-                batch.append(first)
-                last = self._transact(connection, batch)
+                patiently(partial(self._attempt, batch))
             except BaseException as error:  # noqa: BLE001 - whoever waits must be told, whatever it was
-                _abandon(connection)
-                for request in batch or [first]:
+                for request in batch:
                     if not request.future.done():
                         request.fail(error, self._place)
-                # The end mark may have been taken by the batch that failed; nothing comes after it.
-                last = self._closed and self._queue.empty()
-            if last:
-                break
-        if connection is not None:
-            connection.close()
+        if self._connection is not None:
+            self._connection.close()
 
-    def _transact(self, connection: sa.Connection, batch: list[_Request]) -> bool:
-        """Run one batch; return whether the end of the queue was met."""
+    def _attempt(self, batch: list[_Request]) -> None:
+        try:
+            self._transact(batch)
+        except BaseException:
+            self._abandon()
+            raise
+
+    def _transact(self, batch: list[_Request]) -> None:
+        """Run a batch, which grows while others wait, in one transaction."""
         started = time.monotonic()
-        last = False
+        connection = self._ready()
         done: list[_Request] = []
-        with connection.begin():
-            request: _Request | None = batch[0]
-            while request is not None:
-                if self._run_one(connection, request):
-                    done.append(request)
-                request = None
-                if not self._queue.empty() and time.monotonic() - started < _BATCH_S:
-                    request = self._queue.get()
-                    last = request is None
-                    if request is not None:
-                        batch.append(request)
+        for request in batch:  # also those that are added meanwhile
+            if not request.future.done() and self._run_one(connection, request):
+                done.append(request)
+            if request is batch[-1] and time.monotonic() - started < _BATCH_S:
+                self._add_waiting(batch)
+        try:
+            connection.commit()
+        except DBAPIError as error:
+            if not is_lost(error):
+                raise
+            raise StoreError(
+                f"the connection to {self._place} was lost during a commit, which may or may not be written",
+                "see to the server, then start again: ddcplay goes on with what the database has",
+            ) from error
         for finished in done:
             finished.future.set_result(finished.outcome)
-        return last
+
+    def _ready(self) -> sa.Connection:
+        """Return the write connection with a transaction begun; a lost one is replaced."""
+        if self._connection is not None and self._connection.invalidated:
+            self._connection.close()
+            self._connection = None
+        if self._connection is None:
+            connection = self._engine.connect()
+            try:
+                if self._claim is not None:
+                    self._claim(connection)
+            except BaseException:
+                connection.invalidate()  # a lock may hang on it
+                connection.close()
+                raise
+            self._connection = connection
+        self._connection.begin()
+        return self._connection
+
+    def _add_waiting(self, batch: list[_Request]) -> None:
+        if not self._ended and not self._queue.empty():
+            request = self._queue.get()
+            if request is None:
+                self._ended = True
+            else:
+                batch.append(request)
 
     def _run_one(self, connection: sa.Connection, request: _Request) -> bool:
         savepoint = connection.begin_nested()
         try:
             request.outcome = request.work(connection)
             savepoint.commit()
-        except Exception as error:  # noqa: BLE001 - its caller is told; the others of the batch go on
+        except Exception as error:
+            if connection.invalidated:  # no fault of this request: the whole batch runs again
+                raise
             try:
                 savepoint.rollback()
-            except (
-                SQLAlchemyError
-            ) as gone:  # a full disk rolls the whole transaction back, savepoints and all
+            except SQLAlchemyError as gone:
+                # A full disk rolls the whole transaction back, savepoints and all.
                 raise error from gone
             request.fail(error, self._place)
             return False
         return True
 
-
-def _abandon(connection: sa.Connection | None) -> None:
-    """Leave no transaction open after a failure; a connection beyond repair is replaced."""
-    if connection is None:
-        return
-    try:
-        connection.rollback()
-    except Exception:  # noqa: BLE001 - the first error is the one that is told
-        connection.invalidate()
+    def _abandon(self) -> None:
+        """Leave no transaction open after a failure; a connection beyond repair is replaced."""
+        if self._connection is None:
+            return
+        try:
+            self._connection.rollback()
+        except Exception:  # noqa: BLE001 - the first error is the one that is told
+            self._connection.invalidate()

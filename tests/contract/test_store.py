@@ -1,4 +1,4 @@
-"""What every database behind the store must keep; PostgreSQL joins as a second parameter of `opened`."""
+"""What every database behind the store must keep: a file each, a shared file, a PostgreSQL server."""
 
 from __future__ import annotations
 
@@ -20,10 +20,15 @@ from ddcplay.store.experiment_store import ExperimentStore, open_store
 Open = Callable[..., ExperimentStore]
 
 
-@pytest.fixture(params=["sqlite", "sqlite-url"])
+POSTGRES = pytest.param("postgres", marks=[pytest.mark.real, pytest.mark.xdist_group("postgres")])
+
+
+@pytest.fixture(params=["sqlite", "sqlite-url", POSTGRES])
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
     stores: list[ExperimentStore] = []
     url = f"sqlite:///{tmp_path / 'shared.db'}" if request.param == "sqlite-url" else None
+    if request.param == "postgres":
+        url = request.getfixturevalue("postgres_url")()
 
     def build(name: str = "exp", now: float = 500.0, durability: str = "full") -> ExperimentStore:
         stores.append(

@@ -8,6 +8,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from ddcplay.errors import StoreError
+from ddcplay.store.postgres import take_turn
 from ddcplay.store.schema import HEAD
 
 _ALEMBIC = threading.Lock()
@@ -32,7 +33,8 @@ def upgrade(engine: sa.Engine, place: str) -> None:
     Raises:
         StoreError: it was written by a newer ddcplay.
     """
-    with engine.begin() as connection:  # BEGIN IMMEDIATE: two openers cannot both migrate
+    with engine.begin() as connection:
+        take_turn(connection, "migrations")  # two openers cannot both migrate
         revision = revision_of(connection)
         if revision == HEAD:
             return

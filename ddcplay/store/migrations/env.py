@@ -8,13 +8,26 @@ from alembic import context
 from ddcplay.store.schema import metadata
 
 
+def _by_code_point(table: sa.Table, *_more: object, **_options: object) -> None:
+    """Let PostgreSQL sort names as SQLite and Python do; an index then survives new locales of the system."""
+    for column in table.columns:
+        if isinstance(column.type, sa.Text):
+            column.type = sa.Text(collation="C")
+
+
 def _run(connection: sa.Connection) -> None:
     # SQLite can roll back DDL; Alembic assumes it cannot, because the driver's own transactions could not.
     context.configure(
         connection=connection, target_metadata=metadata, render_as_batch=True, transactional_ddl=True
     )
-    with context.begin_transaction():
-        context.run_migrations()
+    if connection.dialect.name == "postgresql":
+        sa.event.listen(sa.Table, "before_create", _by_code_point)
+    try:
+        with context.begin_transaction():
+            context.run_migrations()
+    finally:
+        if sa.event.contains(sa.Table, "before_create", _by_code_point):
+            sa.event.remove(sa.Table, "before_create", _by_code_point)
 
 
 _given = context.config.attributes.get("connection")
