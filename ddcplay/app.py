@@ -122,6 +122,7 @@ def replay(
         UsageError: the playbook has no such experiment, or nothing of it can be replayed.
         StoreError: the archive was changed, or the new database cannot be written.
     """
+    from ddcplay.engine.database import database_url
     from ddcplay.engine.events import Observers
     from ddcplay.engine.filters import FilterMeans
     from ddcplay.engine.preparing import prepare as prepared_from
@@ -130,8 +131,7 @@ def replay(
     from ddcplay.store.replay_reads import recorded_playbook
 
     settings = read_settings(options)
-    url = settings.database if isinstance(settings.database, str) else None
-    with open_reader(source, url) as reader:
+    with open_reader(source, database_url(settings)) as reader:
         path = playbook or recorded_playbook(reader)
         prepared = prepared_from([path], options)
         plays = {item.plan.experiment: item for item in prepared.plays}
@@ -262,10 +262,11 @@ def read_settings(options: Options) -> Settings:
 
 def _write_report(settings: Settings, due: ReportFile) -> None:
     """Write the HTML report that a play asks for."""
+    from ddcplay.engine.database import database_url
     from ddcplay.reporting import ReportScope, read_study, write_report
 
-    url = settings.database if isinstance(settings.database, str) else None
-    study = read_study(due.experiment, url, ReportScope(timezone=due.timezone, rooms=due.rooms))
+    scope = ReportScope(timezone=due.timezone, rooms=due.rooms)
+    study = read_study(due.experiment, database_url(settings), scope)
     simulated = "simulated" in due.experiment.absolute().parts[:-1]
     write_report(study, due.file, due.made_at, simulated=simulated)
 

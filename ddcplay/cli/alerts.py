@@ -181,10 +181,11 @@ class _Desk:
 
     def __init__(self, experiment: str | None, data_dir: Path | None, directory: Path | None) -> None:
         from ddcplay.cli.experiments import choose_experiments, read_settings  # noqa: PLC0415 - as above
+        from ddcplay.engine.database import database_url  # noqa: PLC0415 - as above
         from ddcplay.units import SystemClock  # noqa: PLC0415 - as above
 
         settings = read_settings(directory, data_dir)
-        self.url = settings.database if isinstance(settings.database, str) else None
+        self.url = database_url(settings)
         self.chosen = choose_experiments(experiment, settings)
         self.now = SystemClock().now()
         self._directory = directory

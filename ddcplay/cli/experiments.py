@@ -24,15 +24,21 @@ def read_settings(directory: Path | None, data_dir: Path | None) -> Settings:
     return app.read_settings(make_options(directory=directory, data_dir=data_dir))
 
 
-def experiment_directories(data_dir: Path) -> dict[str, Path]:
-    """Return experiment → directory, by name: every directory that holds a trace or a database."""
+def experiment_directories(data_dir: Path, *, shared: bool = False) -> dict[str, Path]:
+    """Return experiment → directory, by name: every directory that holds a trace or a database.
+
+    Args:
+        data_dir: the project's.
+        shared: the rows are in a database elsewhere; then a directory where a coordinator was is one, too.
+    """
     if not data_dir.is_dir():
         return {}
     found = (path for path in sorted(data_dir.iterdir()) if path.is_dir())
+    signs = ("experiment.db", ".lock") if shared else ("experiment.db",)
     return {
         path.name: path
         for path in found
-        if (path / "experiment.db").is_file() or next(path.glob("*.trace"), None) is not None
+        if any((path / sign).is_file() for sign in signs) or next(path.glob("*.trace"), None) is not None
     }
 
 
@@ -48,7 +54,7 @@ def choose_experiments(name: str | None, settings: Settings) -> Sequence[Path]:
     """
     from ddcplay.errors import UsageError  # noqa: PLC0415 - as above
 
-    known = experiment_directories(settings.data_dir)
+    known = experiment_directories(settings.data_dir, shared=settings.database is not None)
     listed = ", ".join(known) or "none yet"
     if name is None:
         if len(known) == 1:

@@ -91,6 +91,7 @@ def flush_command(
 
 
 def _flush(path: Path, settings: Settings) -> int:
+    from ddcplay.engine.database import database_url  # noqa: PLC0415 - as above
     from ddcplay.errors import ExperimentBusyError  # noqa: PLC0415 - as above
     from ddcplay.notify.outbox import Outbox  # noqa: PLC0415 - as above
     from ddcplay.notify.smtp import SmtpSender, SmtpServer  # noqa: PLC0415 - as above
@@ -99,7 +100,7 @@ def _flush(path: Path, settings: Settings) -> int:
     from ddcplay.units import SystemClock  # noqa: PLC0415 - as above
 
     secrets, redactor = _secrets(settings)
-    clock, url = SystemClock(), _database(settings, secrets)
+    clock, url = SystemClock(), database_url(settings, redactor)
     with open_reader(path, url) as reader:
         info = reader.info()
     try:
@@ -123,11 +124,6 @@ def _flush(path: Path, settings: Settings) -> int:
     said = f"{info.name}: {before - left} sent, {mails} mail{'s' * (mails != 1)} still waiting"
     _say(said + (f", {pushes} for the next run (pushes)" if pushes else ""))
     return 1 if mails or left < 0 else 0
-
-
-def _database(settings: Settings, secrets: SecretStore) -> str | None:
-    database = settings.database
-    return database if database is None or isinstance(database, str) else secrets.resolve(database)
 
 
 def _secrets(settings: Settings) -> tuple[SecretStore, Redactor]:

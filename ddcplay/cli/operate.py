@@ -25,11 +25,13 @@ def status_command(
     Exit code 1 when an experiment cannot be read.
     """
     from ddcplay.cli.experiments import experiment_directories, read_settings  # noqa: PLC0415 - late, for a quick start
+    from ddcplay.engine.database import database_url  # noqa: PLC0415 - same
     from ddcplay.ui.experiment_view import print_status, status_fields  # noqa: PLC0415 - same
 
     settings = read_settings(directory, data_dir)
-    url = settings.database if isinstance(settings.database, str) else None
-    found = [_status(path, url) for path in experiment_directories(settings.data_dir).values()]
+    url = database_url(settings)
+    known = experiment_directories(settings.data_dir, shared=url is not None)
+    found = [_status(path, url) for path in known.values()]
     if as_json:
         print_json([status_fields(item) for item in found])
     else:

@@ -59,6 +59,7 @@ def report_command(
     import time  # noqa: PLC0415 - late, for a quick start
 
     from ddcplay.cli.experiments import choose_experiments, read_settings  # noqa: PLC0415 - same
+    from ddcplay.engine.database import database_url  # noqa: PLC0415 - same
     from ddcplay.errors import UsageError  # noqa: PLC0415 - same
     from ddcplay.reporting import read_study, write_report  # noqa: PLC0415 - same
     from ddcplay.ui.report_view import print_report, report_fields  # noqa: PLC0415 - same
@@ -69,7 +70,7 @@ def report_command(
         names = ", ".join(path.name for path in chosen)
         raise UsageError("one file cannot hold the reports of several experiments", f"name one of: {names}")
     options = make_options(directory=directory, inventory=inventory, data_dir=data_dir)
-    url = settings.database if isinstance(settings.database, str) else None
+    url = database_url(settings)
     now = time.time()
     studies = []
     for path in chosen:

@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 
 from ddcplay.config.settings import Settings
 from ddcplay.engine.adhoc import Answers
+from ddcplay.engine.database import database_url
 from ddcplay.engine.events import Observer
 from ddcplay.engine.experiment import ExperimentSetup
 from ddcplay.engine.leftovers import KIND
@@ -27,6 +28,7 @@ from ddcplay.planning.planner import plan_play
 from ddcplay.planning.rooms import owners_of_secrets
 from ddcplay.store.experiment_store import DATABASE_FILE, ExperimentStore, open_store
 from ddcplay.store.leftovers import Leftover
+from ddcplay.store.queries import open_reader
 from ddcplay.transport.sweep import sweep
 from ddcplay.units import SystemClock
 
@@ -82,9 +84,11 @@ def clean(directory: Path, means: CleaningMeans) -> Cleaning:
         ConfigError: a host's connection variables are wrong.
     """
     settings, clock = means.settings, SystemClock()
-    url = settings.database if isinstance(settings.database, str) else None
+    url = database_url(settings)
     if url is None and not (directory / DATABASE_FILE).is_file():
         raise UsageError(f"{directory} holds no {DATABASE_FILE}", "name an experiment that was run here")
+    if url is not None:
+        open_reader(directory, url).close()  # what the database does not know must not begin here
     store = open_store(directory, directory.name, play=directory.name, clock_now=clock.now(), url=url)
     try:
         owed = store.leftovers.owed()

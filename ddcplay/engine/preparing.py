@@ -18,7 +18,8 @@ from ddcplay.config.playbook_file import build_probe, find_playbook, read_playbo
 from ddcplay.config.probe_file import ProbeFiles, slow_files
 from ddcplay.config.settings import Settings, load_settings
 from ddcplay.engine.adhoc import LOGIN
-from ddcplay.errors import ConfigError, PatternError, Place, Problem, StoreError, UsageError
+from ddcplay.engine.database import database_url
+from ddcplay.errors import ConfigError, PatternError, Place, Problem, SecretError, StoreError, UsageError
 from ddcplay.filtering.user_process import FilterProblem, UserProcess
 from ddcplay.model.inventory import Host, Inventory
 from ddcplay.model.options import Options
@@ -184,11 +185,10 @@ def _stored_facts(play: Play, options: Options) -> Mapping[str, Mapping[str, obj
     if not any("static" in text for probe in play.probes for text in probe.when):
         return {}
     settings = read_settings(options)
-    url = settings.database if isinstance(settings.database, str) else None
     try:
-        with open_reader(settings.data_dir / play.experiment, url) as reader:
+        with open_reader(settings.data_dir / play.experiment, database_url(settings)) as reader:
             return reader.statics()
-    except StoreError:
+    except (StoreError, SecretError):
         return {}  # nothing was stored yet, or a run will bring the database up to date first
 
 

@@ -6,9 +6,11 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 from ddcplay.config.settings import Settings
 from ddcplay.engine.adhoc import LoginProbe
+from ddcplay.engine.database import database_url
 from ddcplay.engine.dispatcher import Dispatcher
 from ddcplay.engine.events import IterationClosed, Notice, Observer, Observers
 from ddcplay.engine.executors import Means
@@ -56,6 +58,8 @@ def run_side_by_side(
     """
     redactor = Redactor()
     secrets = SecretStore(redactor, root=settings.project_root)
+    url = database_url(settings, redactor)
+    setups = [_stored(setup, settings, url) for setup in setups]
     told = Observers([Redacted(observer, redactor) for observer in observers])
     last: dict[str, IterationClosed | None] = {setup.plan.experiment: None for setup in setups}
     errors: list[BaseException] = []
@@ -69,7 +73,7 @@ def run_side_by_side(
         except BaseException as error:  # noqa: BLE001 - raised again below, in the thread of the command
             errors.append(error)
 
-    with _services(settings, setups, told, stop, (secrets, redactor), sweep) as services:
+    with _services(settings, setups, told, stop, (secrets, redactor), sweep, url) as services:
         threads = [
             threading.Thread(target=live, args=(setup, services), name=setup.plan.experiment, daemon=True)
             for setup in setups
@@ -82,6 +86,11 @@ def run_side_by_side(
     if errors:
         raise min(errors, key=lambda error: getattr(error, "exit_code", 1))
     return last
+
+
+def _stored(setup: ExperimentSetup, settings: Settings, url: str | None) -> ExperimentSetup:
+    """Return a setup with the configured database; passes in scratch directories keep to a file of their own."""
+    return replace(setup, database=url) if setup.directory.is_relative_to(settings.data_dir) else setup
 
 
 def _resolve_shared(secrets: SecretStore, setups: Sequence[ExperimentSetup]) -> None:
@@ -115,6 +124,7 @@ def _services(
     stop: StopRequest,
     secrecy: tuple[SecretStore, Redactor],
     sweep: Sweep | None,
+    database: str | None,
 ) -> Iterator[Services]:
     """Make what all experiments of a process share, and take it down again."""
     clock = SystemClock()
@@ -128,7 +138,7 @@ def _services(
         Means(transports, probes, clock, secrets.resolve, redactor.text), workers
     )
     _resolve_shared(secrets, setups)
-    ledger = CredentialLedger(settings.data_dir)
+    ledger = CredentialLedger(settings.data_dir, database)
     gate = CredentialGate(
         ledger,
         secrets.resolve,
