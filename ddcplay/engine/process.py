@@ -89,7 +89,7 @@ def run_side_by_side(
 
 
 def _stored(setup: ExperimentSetup, settings: Settings, url: str | None) -> ExperimentSetup:
-    """Return a setup with the configured database; passes in scratch directories keep to a file of their own."""
+    """Return a setup with the configured database; a pass in a scratch directory keeps to its own file."""
     return replace(setup, database=url) if setup.directory.is_relative_to(settings.data_dir) else setup
 
 
