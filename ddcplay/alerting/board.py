@@ -93,7 +93,7 @@ class Board:
                 key = _clean(row.key, MAX_KEY)
                 kept = rows.get(key)
                 if kept is None or _rank(row.bad) > _rank(kept.bad):
-                    rows[key] = CheckRow(key, row.bad, _clean(row.message, MAX_MESSAGE))
+                    rows[key] = CheckRow(key, row.bad, _clean(row.message.strip(), MAX_MESSAGE))
         for check, rows in merged.values():
             self._check(host, probe, self._with_repeat(check, rows), at)
         return self._book.take()

@@ -41,7 +41,8 @@ def _secret(value: Any) -> SecretRef:
 
 def _secret_url(value: Any) -> Any:
     """Read an address that is a secret as a whole; a bare one is kept out of every message from here on."""
-    return SecretRef("plain", value) if isinstance(value, str) and "://" in value else _secret(value)
+    bare = isinstance(value, str) and "://" in value and not _is_reference(value)
+    return SecretRef("plain", value) if bare else _secret(value)
 
 
 def _database(value: Any) -> Any:

@@ -64,6 +64,11 @@ class PostOffice:
         if self._heartbeat is not None:
             self._heartbeat.beat()
 
+    def close(self, timeout_s: float) -> None:
+        """Give the last sign of life a moment to get out."""
+        if self._heartbeat is not None:
+            self._heartbeat.close(timeout_s)
+
     def offline(self, targets: Sequence[Target]) -> str:
         """Say why this machine cannot be online, asked when no host answered; empty when it may well be."""
         return why_offline(self._settings.network_check, targets)

@@ -32,6 +32,9 @@ from ddcplay.store.ledger import CredentialLedger
 from ddcplay.transport.sweep import sweep as real_sweep
 from ddcplay.units import SystemClock
 
+BEAT_S = 2.0
+"""Seconds that the last heartbeat may take once all is done."""
+
 
 def run_side_by_side(
     settings: Settings,
@@ -181,4 +184,5 @@ def _services(
         over.set()
         asked.set()
         executor.shutdown()
+        post.close(0 if stop.leave.is_set() else BEAT_S)
         ledger.close()

@@ -109,9 +109,11 @@ class Reporting:
             )
             return (), None
 
-    def trace_attachments(self) -> tuple[Attachment, ...]:
-        """Return the trace lines since the last report, one attachment per probe."""
-        since, _ = self._store.last_report() or (0, 0.0)
+    def trace_of_digest(self) -> tuple[Attachment, ...]:
+        """Return the trace lines since the last digest, one attachment per probe."""
+        return self._trace(self._store.alerts.last_told())
+
+    def _trace(self, since: int) -> tuple[Attachment, ...]:
         found = []
         for probe in self._play.probes:
             lines = trace_since(self._directory / f"{probe.name}.trace", since)
@@ -129,7 +131,7 @@ class Reporting:
         data = self._store.report_data(since + 1, iteration)
         data = replace(data, timezone=self._play.timezone, rooms=tuple(self._rooms.items()))
         mail = report_mail(summarise(data))
-        attachments = list(self.trace_attachments()) if "trace" in policy.attach else []
+        attachments = list(self._trace(since)) if "trace" in policy.attach else []
         if "report" in policy.attach and policy.file:
             page = self._redact((self._directory / policy.file).read_text("utf-8"))
             attachments.append(Attachment(policy.file, page.encode(), "text/html"))

@@ -316,7 +316,7 @@ class Telling:
             rooms={host.host: host.room for host in self._plan.hosts},
             recipients=policy.email_to,
             max_hosts=policy.max_hosts,
-            attachments=self._reporting.trace_attachments() if "trace" in policy.attach else (),
+            attachments=self._reporting.trace_of_digest() if "trace" in policy.attach else (),
             max_attachments=policy.max_attachments,
         )
         mails = compose_digest(digest, self._post.sender) if self._post.sender else ()

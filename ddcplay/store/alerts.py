@@ -40,6 +40,10 @@ class Alerts:
         """Return events and items that no digest has told, in their order."""
         return self._read(lambda c: effect_reads.untold(c, self._id, self._experiment))
 
+    def last_told(self) -> int:
+        """Return the iteration of the newest event that a digest has told, 0 when there is none."""
+        return self._read(lambda c: effect_reads.last_told(c, self._id))
+
     def silences(self, now: float) -> tuple[Silence, ...]:
         """Return silences that are not over at `now` (UTC Unix seconds), also those that have not begun."""
         return self._read(lambda c: effect_reads.silences(c, self._id, now))

@@ -93,6 +93,18 @@ def statics(connection: sa.Connection, experiment_id: int) -> dict[str, dict[str
     return found
 
 
+def last_told(connection: sa.Connection, experiment_id: int) -> int:
+    """Return the iteration of the newest event that a digest has told, 0 when there is none."""
+    table = schema.event
+    query = (
+        sa.select(table.c.iteration)
+        .where(table.c.experiment_id == experiment_id, table.c.told_by.is_not(None))
+        .order_by(table.c.id.desc())
+        .limit(1)
+    )
+    return int(connection.execute(query).scalar() or 0)
+
+
 def last_report(connection: sa.Connection, experiment_id: int) -> tuple[int, float] | None:
     """Return up to which iteration the last report reaches, and when it was made."""
     table = schema.report

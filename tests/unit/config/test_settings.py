@@ -135,6 +135,12 @@ def test_no_secret_shows_in_the_repr(tmp_path: Path) -> None:
     assert "hunter22" not in repr(found)
 
 
+@pytest.mark.parametrize("written", ["http://beat:80/x", "plain:http://beat:80/x"])
+def test_a_heartbeat_is_an_address_with_or_without_plain_before_it(tmp_path: Path, written: str) -> None:
+    found = load_settings(project(tmp_path, f"heartbeat: {written}\n"), {}, {})
+    assert found.heartbeat == SecretRef("plain", "http://beat:80/x")
+
+
 def test_a_database_without_a_password_is_plain_text(tmp_path: Path) -> None:
     root = project(tmp_path, "database: postgresql://u@h/d\n")
     assert load_settings(root, {}, {}).database == "postgresql://u@h/d"
