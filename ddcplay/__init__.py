@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ddcplay.filtering.base import DropRecord, Filter, FilterContext, HostView, Record
+    from ddcplay.frames import load
 
 __version__ = "0.1.0"
 
-__all__ = ["DropRecord", "Filter", "FilterContext", "HostView", "Record", "__version__"]
+__all__ = ["DropRecord", "Filter", "FilterContext", "HostView", "Record", "__version__", "load"]
 
 
 def __getattr__(name: str) -> object:
+    if name == "load":
+        return import_module("ddcplay.frames").load
     if name in __all__:
         return getattr(import_module("ddcplay.filtering.base"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
