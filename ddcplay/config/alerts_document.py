@@ -35,6 +35,7 @@ _ADDRESS = re.compile(
 )
 _MAX_ADDRESS = 254
 _LONGEST_S = 3650 * 86400
+_MAIL = {"email": "email: {to: [it@example.edu]}"}
 _PERCENT = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*%?\s*")
 _LOOKUP = re.compile(r"""\{\{\s*lookup\(\s*(['"])(env|file)\1\s*,\s*(['"])([^'"{}]+)\3\s*\)\s*\}\}""")
 _FORMS = "write env:NAME, file:PATH, keyring:SERVICE/USER, cmd:COMMAND or plain:URL"
@@ -125,6 +126,9 @@ def _percent(value: Any) -> float:
         percent = float(min(max(value, -1), 101))
     else:
         raise WrongValueError(f"{describe(value)} is no share", "write 30%")
+    if isinstance(value, float) and 0 < value < 1:  # Prometheus' way to write a half
+        hint = f"write {100 * value:g}%, or '{value:g}%' when that little is meant"
+        raise WrongValueError(f"{describe(value)} would be less than one percent", hint)
     if not 0 <= percent < 100:  # NaN is refused, too
         raise WrongValueError("must be at least 0% and below 100%", "nothing is ever over 100%")
     return percent
@@ -209,7 +213,7 @@ class AlertsDocument(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _parts_are_written(cls, value: Any) -> Any:
-        return _no_empty_part(value, ("email", "absent", "vanish"))
+        return _mappings(value, {**_MAIL, "absent": "absent: {for: 7d}", "vanish": "vanish: {over: 50%}"})
 
 
 class ReportDocument(BaseModel):
@@ -224,7 +228,7 @@ class ReportDocument(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _parts_are_written(cls, value: Any) -> Any:
-        return _no_empty_part(value, ("email",))
+        return _mappings(value, _MAIL)
 
     @model_validator(mode="after")
     def _goes_somewhere(self) -> Self:
@@ -237,11 +241,16 @@ class ReportDocument(BaseModel):
         return self
 
 
-def _no_empty_part(value: Any, parts: tuple[str, ...]) -> Any:
+def _mappings(value: Any, parts: Mapping[str, str]) -> Any:
+    """Refuse parts that are written in a short form there is none of; `parts`: key → what to write."""
+    if not isinstance(value, Mapping):
+        return value
+    for key, example in parts.items():
+        if isinstance(value.get(key), str | int | float | list):
+            words = f"{key!r} must be a mapping, not {describe(value[key])}"
+            raise WrongValueError(words, f"write {example}", (key,))
     # None is the models' "not written"; in a file it is a forgotten value, and told as one.
-    if isinstance(value, Mapping):
-        return {key: {} if key in parts and part is None else part for key, part in value.items()}
-    return value
+    return {key: {} if key in parts and part is None else part for key, part in value.items()}
 
 
 ALERTS = Level(
@@ -253,6 +262,16 @@ ALERTS = Level(
         "vanish": Level("vanish rule", VanishDocument, {}, {}),
     },
     {
+        "group_by": "a digest is grouped by rule, then by room; rooms are the play's `rooms`",
+        "group_interval": "there is one digest per iteration; `group_wait` makes it wait for company",
+        "receiver": "mail goes to email: {to: [...]}, pushes (Teams, Slack, ntfy …) to notify: [env:URL]",
+        "receivers": "mail goes to email: {to: [...]}, pushes (Teams, Slack, ntfy …) to notify: [env:URL]",
+        "contacts": "mail goes to email: {to: [...]}, pushes (Teams, Slack, ntfy …) to notify: [env:URL]",
+        "route": "there is one route for a play: email: {to: [...]} and notify: [env:URL]",
+        **dict.fromkeys(("slack", "teams", "webhook"), "pushes go to Apprise addresses: notify: [env:URL]"),
+        "notification_interval": "how often reminders come is `repeat_interval`",
+        "silences": "silences are made while it runs: ddcplay alerts silence name=… --for 2h",
+        "timezone": "it stands in the play: timezone: Europe/Lisbon",
         "every": "how often reminders come is `repeat_interval`",
         "repeat": "how often reminders come is `repeat_interval`",
         "to": "recipients stand inside email: email: {to: [...]}",

@@ -17,6 +17,25 @@ from ddcplay.config.words import describe
 from ddcplay.config.yaml_marks import Loc
 
 _ELSEWHERE = {"on": "`on` stands beside the filter's name, not among its options"}
+_FOREIGN = {
+    # Words of Prometheus, Alertmanager and Nagios.
+    "alert": "the rule's name is `name` here",
+    "expr": "the condition is `when` here",
+    "condition": "the condition is `when` here",
+    "annotations": "what people read is `message`, and `runbook` an address",
+    "summary": "what people read is `message` here",
+    "description": "what people read is `message` here",
+    "text": "what people read is `message` here",
+    "labels": "there is `severity`; rooms and groups are the inventory's",
+    "runbook_url": "the address of what to do is `runbook` here",
+    "keep_firing_for": "how many good observations end it is `clear_after`",
+    "max_check_attempts": "how many observations in a row must be bad is `after`",
+    "notification_interval": "time between reminders is `repeat_interval`",
+    "to": "whom alerts are told stands in the play: alerts: {email: {to: [...]}}",
+    "of": "it stands inside share: {of: GROUP, over: 30%}",
+    "over": "it stands inside share: {of: GROUP, over: 30%}",
+}
+"""What is unknown to `alert` → what to write."""
 
 
 def check_options(reading: Reading, name: str, filter_class: Any, written: object, loc: Loc) -> bool:
@@ -64,7 +83,10 @@ def _level(name: str, model: type[BaseModel], depth: int = 0) -> Level:
         inner = next(_models_in(info.annotation), None)
         if inner is not None:
             inside[info.alias or key] = _level(f"{key!r} of the {name}", inner, depth + 1)
-    return Level(name, model, inside, {} if depth else _ELSEWHERE)
+    elsewhere = {} if depth else _ELSEWHERE
+    if name == "alert filter":
+        elsewhere = {**elsewhere, **_FOREIGN}
+    return Level(name, model, inside, elsewhere)
 
 
 _DEEPEST = 4

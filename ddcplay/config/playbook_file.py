@@ -6,12 +6,14 @@ import os
 import re
 import unicodedata
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
 
 from pydantic import BaseModel
 
+from ddcplay.config.alert_names import refuse_shared_names
 from ddcplay.config.alerts_document import alert_policy, report_policy, without_lookups
 from ddcplay.config.documents import PLAY, PlayDocument
 from ddcplay.config.filter_entry import CheckUserFilters, FilterSources, check_user_code, filter_folders
@@ -24,7 +26,7 @@ from ddcplay.config.vars_files import read_vars_files
 from ddcplay.config.words import WrongValueError, describe, nearest
 from ddcplay.config.yaml_marks import Loc, is_file, read_yaml
 from ddcplay.errors import UsageError
-from ddcplay.model.playbook import PingMethod, PingPolicy, Play, Playbook, Schedule
+from ddcplay.model.playbook import AlertPolicy, PingMethod, PingPolicy, Play, Playbook, Schedule
 from ddcplay.units import format_duration
 
 __all__ = ["build_probe", "find_playbook", "read_playbook"]
@@ -124,7 +126,9 @@ def _read_play(
         place=reading.marked.place(loc),
         **_settings(document),
     )
+    play = replace(play, alerts=_placed(reading, play.alerts, (*loc, "alerts")))
     _refuse_paces(reading, play)
+    refuse_shared_names(reading, play)
     return play
 
 
@@ -196,6 +200,16 @@ def _settings(document: PlayDocument) -> dict[str, Any]:
             values["method"] = PingMethod(values["method"])
         result["ping"] = PingPolicy(**values)
     return result
+
+
+def _placed(reading: Reading, policy: AlertPolicy, loc: Loc) -> AlertPolicy:
+    """Note where the rules about the pool stand: their groups are looked for once the inventory is read."""
+    place, absent, vanish = reading.marked.place, policy.absent, policy.vanish
+    return replace(
+        policy,
+        absent=absent and replace(absent, place=place((*loc, "absent", "of"))),
+        vanish=vanish and replace(vanish, place=place((*loc, "vanish", "of"))),
+    )
 
 
 def _schedule(document: ScheduleDocument) -> Schedule:

@@ -190,7 +190,7 @@ def _wording(kind: str, item: Mapping[str, Any], way: Loc, level: Level) -> tupl
 
 def _label(way: Loc, level: Level) -> str:
     if not way:
-        return f"a {level.name}"
+        return f"{'an' if level.name[0] in 'aeiou' else 'a'} {level.name}"
     if isinstance(way[-1], int) and len(way) > 1:
         return f"item {way[-1] + 1} of {way[-2]!r}"
     return repr(way[-1])
@@ -201,6 +201,8 @@ def _type_hint(kind: str, value: object) -> str:
         return "YAML 1.2 knows true and false alone; yes, no, on and off are text"
     if kind == "string_type" and isinstance(value, int | float):
         return "put it in quotes"
+    if kind in {"list_type", "tuple_type"} and isinstance(value, Mapping):
+        return "begin each of its entries with '- '"
     if isinstance(value, SecretRef):
         return "handing a secret to a probe is not yet supported"
     return ""

@@ -78,6 +78,9 @@ def _percent(value: object) -> object:
         pct = float(number) if isinstance(number, str | int | float) else -1.0
     except ValueError:
         pct = -1.0
+    if isinstance(value, float) and 0 < value < 1:  # Prometheus' way to write a half
+        hint = f"write {100 * value:g}%, or '{value:g}%' when that little is meant"
+        raise OptionError(f"{value!r} would be less than one percent of the hosts", hint)
     if isinstance(value, bool) or not 0 <= pct < 100:
         raise OptionError(
             f"{value!r} is no share of hosts", "write a percentage from 0% to below 100%, such as 30%"

@@ -9,16 +9,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 import jmespath
 from jmespath.exceptions import JMESPathError
+from jmespath.functions import Functions
 
 from ddcplay.filtering.trouble import DataError, kind_of
 
 _PART = r'(?:"(?:[^"\\]|\\.)+"|[^."\[\]*?@|&`\'(){}]+)(?:\[\*?\])?'
 _PATH = re.compile(rf"{_PART}(?:\.{_PART})*")
 _ONE = re.compile(_PART)
+_LOOK = "look at what the host sent: PROBE.stdout in its directory"
 
 
 class PathError(ValueError):
@@ -89,7 +92,7 @@ def _changed(data: object, parts: tuple[str, ...], change: Callable[[object], ob
         return change(data)
     if not isinstance(data, Mapping) or parts[0] not in data:
         what = f"data has no {path!r}" if isinstance(data, Mapping) else f"on the way is {kind_of(data)}"
-        raise DataError(f"{what}: the path {path!r} leads nowhere", "look at the data with `ddcplay results`")
+        raise DataError(f"{what}: the path {path!r} leads nowhere", _LOOK)
     return {**data, parts[0]: _changed(data[parts[0]], parts[1:], change, path)}
 
 
@@ -158,12 +161,15 @@ class JmesPath:
         try:
             self._compiled = jmespath.compile(without_data(text.strip()))
         except (JMESPathError, ValueError, RecursionError) as error:
-            first = str(error).splitlines()[0] if str(error) else "it is empty"
-            raise PathError(
-                f"{text[:60]!r} is no JMESPath expression: {first[:120]}",
+            first = str(error).splitlines()[0].rstrip(": ") if str(error) else "it is empty"
+            hint = (
                 "quote names with other characters inside: '\"Free (MB)\"'; "
-                "text to be taken as it is: {value: …}",
-            ) from None
+                "text to be taken as it is: {value: …}"
+            )
+            if "{{" in text:
+                first, hint = "it stands without braces", "write it bare, as in  data.disks"
+            raise PathError(f"{text[:60]!r} is no JMESPath expression: {first[:120]}", hint) from None
+        _check_calls(self._compiled.parsed, text)
 
     def __repr__(self) -> str:
         return f"JmesPath({self.text!r})"
@@ -180,5 +186,21 @@ class JmesPath:
             first = (str(error).splitlines() or [""])[0]
             raise DataError(
                 f"{self.text[:60]!r} cannot be worked out over data, which is {kind_of(data)}: {first[:200]}",
-                "look at the record's data with `ddcplay results`, correct the expression",
+                f"{_LOOK}, and correct the expression",
             ) from None
+
+
+def _check_calls(tree: Mapping[str, Any], text: str) -> None:
+    """Refuse functions that JMESPath does not have; by itself it finds that out once there is data."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        waiting += [child for child in node.get("children", ()) if isinstance(child, Mapping)]
+        if node.get("type") != "function_expression":
+            continue
+        name, known = str(node["value"]), Functions.FUNCTION_TABLE
+        if name not in known:
+            close = get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]}()?" if close else f"there are {', '.join(sorted(known))}"
+            hint = "its length is length()" if name in {"len", "count", "size"} else hint
+            raise PathError(f"{text[:60]!r}: JMESPath has no function {name}()", hint)

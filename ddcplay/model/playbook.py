@@ -121,11 +121,13 @@ class Absent:
         for_s: seconds since it was last seen on (or since the experiment first asked for it).
         of: group or pattern; empty for all hosts of the play.
         severity: of the alert.
+        place: where its group is written, else the rule.
     """
 
     for_s: float
     of: str = ""
     severity: Severity = Severity.WARNING
+    place: Place | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +139,14 @@ class Vanish:
         of: group or pattern; empty for each room by itself.
         active: cron expression (in the play's time zone) of the minutes in which it counts; None for always.
         severity: of the alert.
+        place: where its group is written, else the rule.
     """
 
     over_pct: float
     of: str = ""
     active: str | None = None
     severity: Severity = Severity.CRITICAL
+    place: Place | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

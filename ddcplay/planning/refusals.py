@@ -78,7 +78,7 @@ def _rules_about_groups(play: Play) -> Iterator[tuple[str, str, Place]]:
     """Yield what each rule is called, its pattern, and where it stands."""
     for name, rule in (("absent", play.alerts.absent), ("vanish", play.alerts.vanish)):
         if rule is not None and rule.of:
-            yield f"play {play.name!r}, {name}", rule.of, play.place
+            yield f"play {play.name!r}, {name}", rule.of, rule.place or play.place
     # A chain of `defaults` is the same object in every probe that has it.
     entries = {id(entry): entry for probe in play.probes for entry in probe.filters}
     for entry in entries.values():

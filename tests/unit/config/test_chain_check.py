@@ -13,12 +13,18 @@ ALERT = "[{alert: {name: low, when: 'data.free < 1'}}]"
 
 
 def warned(
-    tmp_path: Path, filters: str = "[store]", play: str = "", probe: str = "", *, smtp: bool = True
+    tmp_path: Path,
+    filters: str = "[store]",
+    play: str = "",
+    probe: str = "",
+    *,
+    smtp: bool = True,
+    kind: str = "w32probe: {}",
 ) -> list[str]:
     (tmp_path / "f.py").write_text("class F: pass\n")
     path = tmp_path / "p.yml"
     path.write_text(
-        f"- name: x\n  hosts: a\n{play}  probes:\n    - name: p\n      command: ver\n{probe}"
+        f"- name: x\n  hosts: a\n{play}  probes:\n    - name: p\n      {kind}\n{probe}"
         f"      filters: {filters}\n"
     )
     found = check_playbook(read_playbook(path, render=None), smtp=smtp)
@@ -66,7 +72,7 @@ def test_mail_without_a_server_is_told_once(tmp_path: Path) -> None:
 def test_a_chain_of_the_defaults_is_told_once(tmp_path: Path) -> None:
     path = tmp_path / "p.yml"
     probes = "".join(f"    - {{name: p{index}, command: ver}}\n" for index in range(3))
-    path.write_text(f"- name: x\n  hosts: a\n  defaults:\n    filters: {ALERT}\n  probes:\n{probes}")
+    path.write_text(f"- name: x\n  hosts: a\n  defaults:\n    filters: [email]\n  probes:\n{probes}")
     assert len(check_playbook(read_playbook(path, render=None))) == 1
 
 
@@ -80,3 +86,31 @@ def test_a_probe_that_keeps_nothing_at_all_is_told(tmp_path: Path, filters: str)
 @pytest.mark.parametrize("filters", ["[store]", "[{parse: json}, {static: os}]", "[f.py:F]"])
 def test_a_probe_whose_chain_keeps_something_is_fine(tmp_path: Path, filters: str) -> None:
     assert warned(tmp_path, filters, probe="      keep: never\n") == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "filters", "told"),
+    [
+        ("command: ver", "[store]", True),
+        ("command: ver", "[{when: record.exit_code}, {rate: sent}]", True),
+        ("powershell: ls", "[{pick: a}]", True),
+        ("powershell: ls\n      output: objects", "[store]", False),
+        ("command: ver", "[{parse: csv}, store]", False),
+        ("command: ver", "[{set: {at: record.exit_code}}, store]", False),
+        ("command: ver", "[f.py:F, store]", False),
+        ("wmi: SELECT A FROM B", "[store]", False),
+        ("command: ver", "[{email: {to: it@example.edu}}]", False),
+    ],
+)
+def test_text_that_nobody_parsed_is_told(tmp_path: Path, kind: str, filters: str, told: bool) -> None:
+    found = warned(tmp_path, filters, kind=kind)
+    assert bool(found) is told
+    assert all(text.startswith("p.yml:") and text.endswith("put parse before it") for text in found)
+
+
+@pytest.mark.parametrize(("active", "told"), [("0 8-17 * * 1-5", True), ("* 8-17 * * 1-5", False)])
+def test_an_active_time_of_single_minutes_is_told(tmp_path: Path, active: str, told: bool) -> None:
+    rule = f"  alerts: {{notify: env:URL, vanish: {{over: 50%, active: '{active}'}}}}\n"
+    found = warned(tmp_path, play=rule)
+    assert bool(found) is told
+    assert all("write * as its first field" in text for text in found)
