@@ -10,7 +10,7 @@ from ddcplay.model.alert import Happening, Severity
 from ddcplay.model.effects import Outgoing
 from ddcplay.model.result import AttemptResult
 from ddcplay.notify.digest_page import Page, page_html, page_text
-from ddcplay.notify.grouping import SHORT, Entry, Rule, grouped, notes
+from ddcplay.notify.grouping import SHORT, Entry, Part, Rule, grouped, notes
 from ddcplay.notify.message import (
     MAX_ATTACHMENTS,
     Attachment,
@@ -163,13 +163,19 @@ def digest_subject(digest: Digest) -> str:
 
 
 def _bad_news(rule: Rule) -> str:
-    hosts = list(dict.fromkeys(host for part in rule.bad for host in part.hosts))
-    name = rule.name
-    if all(part.what is Happening.REPEATED for part in rule.bad):
-        name = f"still {name}"
+    """Say which hosts are concerned; those that fire on are told apart from what is news."""
+    news = [part for part in rule.bad if part.what is not Happening.REPEATED]
+    name = rule.name if news else f"still {rule.name}"
+    hosts = _hosts(news or rule.bad)
+    more = set(_hosts(rule.bad)) - set(hosts)
+    still = f" ({len(more)} still)" if more else ""
     if not hosts:
-        return name
-    return f"{hosts[0]} {name}" if len(hosts) == 1 else f"{len(hosts)} PCs {name}"
+        return name + still
+    return (f"{hosts[0]} {name}" if len(hosts) == 1 else f"{len(hosts)} PCs {name}") + still
+
+
+def _hosts(parts: Sequence[Part]) -> list[str]:
+    return list(dict.fromkeys(host for part in parts for host in part.hosts))
 
 
 def _mail(digest: Digest, sender: Sender, kind: str = "digest") -> Outgoing:

@@ -25,7 +25,8 @@ MAX_NOTE = 4000
 _FONT = (
     "font-family:-apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif;font-size:15px;line-height:1.45"
 )
-_QUIET = "color:#7a828c;font-size:13px"
+_QUIET = "color:#757b83;font-size:13px"  # 4.3:1 at least on white and on black
+_OUTPUT = "font-family:Consolas,Menlo,'Liberation Mono',monospace;font-size:13px;white-space:pre-wrap"
 _BADGE = "display:inline-block;padding:1px 8px;border-radius:9px;font-size:12px;font-weight:600;color:#ffffff"
 _COLOURS = {Severity.CRITICAL: "#c62828", Severity.WARNING: "#b35c00", Severity.INFO: "#1f6fb2"}
 _FINE = "#2e7d32"
@@ -68,7 +69,8 @@ def page_text(page: Page) -> str:
         lines.append("SIMULATED: no real PC was asked.")
     lines.append("")
     for rule in page.rules:
-        lines += [f"{_word(rule).upper()}  {one_line(rule.name)}: {_tally(rule)}"]
+        tally = _tally(rule)
+        lines += [f"{_word(rule).upper()}  {one_line(rule.name)}" + (f": {tally}" if tally else "")]
         for part in rule.parts:
             lines.append(f"  {HEADINGS[part.what]}")
             for room in part.rooms:
@@ -108,8 +110,9 @@ def _body(page: Page) -> Iterator[str]:
         yield from _rule_html(page, rule)
     for note in page.notes[:MAX_NOTES]:
         yield f'<h2 style="font-size:16px;margin:20px 0 4px">{escape(one_line(note.title))}</h2>\n'
-        text = escape(block(note.text, MAX_NOTE))
-        yield f'<div style="white-space:pre-wrap">{text}</div>\n'
+        text = block(note.text, MAX_NOTE).strip("\n")
+        style = _OUTPUT if "\n" in text else "white-space:pre-wrap"  # columns of programs stay columns
+        yield f'<div style="{style}">{escape(text)}</div>\n'
     if len(page.notes) > MAX_NOTES:
         yield f"<p>… and {len(page.notes) - MAX_NOTES} more notes</p>\n"
     said = "<br>".join(escape(line) for line in _footer(page))
@@ -175,6 +178,9 @@ def _word(rule: Rule) -> str:
 
 
 def _tally(rule: Rule) -> str:
+    """Count what happened; a single event says it itself."""
+    if len(rule.parts) == 1 and len(rule.parts[0].events) == 1:
+        return ""
     return ", ".join(f"{len(part.events)} {SHORT[part.what]}" for part in rule.parts)
 
 

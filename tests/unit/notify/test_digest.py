@@ -74,6 +74,10 @@ class Tags(HTMLParser):
         ([alert(1, RESOLVED, "low_disk", "pc1")], "[labs] 1 low_disk resolved: room B12"),
         ([alert(1, REPEATED, "low_disk", "pc1")], "[labs] pc1 still low_disk: room B12"),
         (
+            [alert(1, FIRED, "low_disk", "pc1")] + [alert(n, REPEATED, "low_disk", f"pc{n}") for n in (2, 3)],
+            "[labs] pc1 low_disk (2 still): room B12",
+        ),
+        (
             [alert(1, FIRED, "slow", "pc1"), alert(2, FIRED, "dead", "", severity=Severity.CRITICAL)],
             "[labs] CRITICAL dead, pc1 slow",
         ),
@@ -112,7 +116,7 @@ def test_the_text_is_grouped_by_rule_then_room_with_the_worst_first() -> None:
         "CRITICAL pc3 smart, 3 PCs low_disk, 1 resolved",
         "Labs · iteration of 2026-11-22 18:35 (Europe/Lisbon)",
         "",
-        "CRITICAL  smart: 1 fired",
+        "CRITICAL  smart",
         "  Fired",
         "    B12 (1)",
         "      pc3  dying  (since 2026-11-21 17:35)",
@@ -126,7 +130,7 @@ def test_the_text_is_grouped_by_rule_then_room_with_the_worst_first() -> None:
         "      pc9 C:  3 % free  (since 17:35)",
         "  What to do: https://wiki/disk",
         "",
-        "OVER  over: 1 resolved",
+        "OVER  over",
         "  Resolved",
         "    B12 (1)",
         "      pc1 is fine  (began 17:35, lasted 1h00m)",
