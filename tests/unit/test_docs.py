@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ import typer.main
 from ddcplay.cli.program import build_program
 from ddcplay.config.playbook_check import check_playbook
 from ddcplay.config.playbook_file import read_playbook
+from ddcplay.config.settings import load_settings
 from ddcplay.config.settings_document import RETENTION, SETTINGS, SMTP
 
 ROOT = Path(__file__).parents[2]
@@ -141,10 +144,27 @@ def test_every_setting_is_described() -> None:
     assert all(key in rows["retention"] for key in RETENTION.known_keys())
 
 
+CHAIN = """\
+- name: x
+  hosts: all
+  probes:
+    - name: p
+      powershell: Get-Disk
+      output: objects
+"""
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_playbooks_on_a_page_can_be_read(page: Path, tmp_path: Path) -> None:
+def test_playbooks_chains_and_settings_on_a_page_can_be_read(page: Path, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "filters", tmp_path / "filters")
     for language, block in FENCE.findall(page.read_text(encoding="utf-8")):
-        if language == "yaml" and block.startswith("- name:"):
+        if language != "yaml":
+            continue
+        if block.startswith(("- name:", "filters:")):
             path = tmp_path / "p.yml"
-            path.write_text(block, encoding="utf-8")
+            chain = CHAIN + indent(block, " " * 6)
+            path.write_text(block if block.startswith("-") else chain, encoding="utf-8")
             assert read_playbook(path, render=None).plays
+        elif block.startswith(("# ddcplay.yml", "heartbeat:")):
+            (tmp_path / "ddcplay.yml").write_text(block, encoding="utf-8")
+            assert load_settings(tmp_path, {}, {}).project_root == tmp_path
