@@ -53,20 +53,24 @@ def replay_command(
     from ddcplay.cli.experiments import choose_experiments, read_settings  # noqa: PLC0415 - same
     from ddcplay.cli.run import watching  # noqa: PLC0415 - same
     from ddcplay.engine.stop import StopRequest  # noqa: PLC0415 - same
+    from ddcplay.engine.verdict import EXIT_INTERRUPTED  # noqa: PLC0415 - same
     from ddcplay.ui.replay_view import print_replay, replay_fields  # noqa: PLC0415 - same
 
     options = make_options(directory=directory, inventory=inventory, extra_vars=extra_vars, data_dir=data_dir)
     results = []
-    with watching(StopRequest(), as_json=False, verbose=verbose, quiet=True) as watch:
+    stop = StopRequest()
+    with watching(stop, as_json=False, verbose=verbose, quiet=True) as watch:
         for source in choose_experiments(experiment, read_settings(directory, data_dir)):
             # The experiment's name stands last, so that `--data-dir` of every command can point above it.
             target = (to if to is not None else free_place(source / "replay")) / source.name
-            results.append(app.replay(source, target, playbook, options, watch.observers))
+            results.append(app.replay(source, target, playbook, options, watch.observers, stop))
     if as_json:
         print_json([replay_fields(each) for each in results])
     else:
         for each in results:
             print_replay(out_console(), each)
+    if any(each.interrupted for each in results):
+        return EXIT_INTERRUPTED
     return 3 if any(each.failed for each in results) else 0
 
 

@@ -83,6 +83,7 @@ class Chains:
         self._codepages = {
             (host.host, probe.name): probe.codepage for host in plan.hosts for probe in host.probes
         }
+        self._warned: set[str] = set()
         self._states = store.states() if self._chains else {}
         self._statics = store.statics() if self._chains else {}
 
@@ -171,6 +172,13 @@ class Chains:
         return lambda label: self._context(HostView(""), probe, label, iteration)
 
     def _note(self, probe: str, gathered: Gathered) -> None:
+        if gathered.effects and probe not in self._warned:
+            self._warned.add(probe)
+            text = (
+                f"probe {probe!r}: what {gathered.effects[0][0]!r} wants done outside process() is not done;"
+                " keep it in context.state and say it with the next record"
+            )
+            self._observers.handle(Notice("warning", text, self._experiment))
         for failure in gathered.failures:
             text = f"probe {probe!r}: {failure.message}"
             self._observers.handle(Notice("warning", text, self._experiment))

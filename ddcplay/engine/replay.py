@@ -7,7 +7,7 @@ equal samples and alerts. Nothing leaves the house (no outbox, push or text file
 from __future__ import annotations
 
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -17,12 +17,14 @@ from ddcplay.engine.chains import Chains
 from ddcplay.engine.events import AlertChanged, FilterFailed, Observers
 from ddcplay.engine.filters import FilterMeans
 from ddcplay.engine.reporting import Reporting
+from ddcplay.engine.stop import StopRequest
 from ddcplay.engine.telling import Telling
 from ddcplay.errors import UsageError
 from ddcplay.model.plan import Plan
 from ddcplay.model.playbook import Play, ProbeEntry
 from ddcplay.model.result import AttemptResult
 from ddcplay.probing.restore import restored
+from ddcplay.store import reads
 from ddcplay.store.base import ArchivedAttempt, ChainDone, IterationRecord, PendingAttempt, Provenance
 from ddcplay.store.experiment_store import ExperimentStore, open_store
 from ddcplay.store.queries import ExperimentReader
@@ -67,6 +69,7 @@ class Replayed:
         failed: of these, by a filter.
         events: what happened to alerts.
         left_out: probe → (attempts, why) that could not be replayed.
+        interrupted: the user stopped it; what is there is good, but not all.
     """
 
     directory: Path
@@ -74,6 +77,7 @@ class Replayed:
     failed: int = 0
     events: int = 0
     left_out: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+    interrupted: bool = False
 
 
 def replay(
@@ -83,6 +87,7 @@ def replay(
     what: tuple[Play, Plan],
     means: FilterMeans,
     observers: Observers,
+    stop: StopRequest | None = None,
 ) -> Replayed:
     """Run the chains of a play over everything that was archived.
 
@@ -93,6 +98,7 @@ def replay(
         what: the play whose chains run, and its hosts.
         means: what filters are made with.
         observers: told of alerts and of filters that fail.
+        stop: the first request ends it after the attempt that is on its way, the second cuts that short.
 
     Raises:
         StoreError: the archive was changed, or the new database cannot be written.
@@ -110,7 +116,10 @@ def replay(
     clock = RecordedClock(first.started_at if first else 0.0)
     store = open_store(target, plan.experiment, play=play.name, clock_now=clock.now(), durability="batch")
     try:
-        return _Replay(play, plan, store, (source, target), clock, means, observers).run(reader, iterations)
+        this = _Replay(play, plan, store, (source, target), clock, means, observers)
+        if stop is not None:
+            stop.listen(lambda: means.abort() if stop.leave.is_set() else None)
+        return this.run(reader, iterations, stop or StopRequest())
     finally:
         store.close()
 
@@ -151,28 +160,39 @@ class _Replay:
             make=maker.make,
             end=maker.close,
         )
+        self._hosts: tuple[str, ...] = ()
+        self._current: IterationRecord | None = None
         self._counts: Counter[str] = Counter()
         self._left_out: dict[str, tuple[int, str]] = {}
 
-    def run(self, reader: ExperimentReader, iterations: Mapping[int, IterationRecord]) -> Replayed:
+    def run(
+        self, reader: ExperimentReader, iterations: Mapping[int, IterationRecord], stop: StopRequest
+    ) -> Replayed:
+        self._hosts = _every_host(self._plan, reader)
         self._telling.begin()
         self._chains.open()
         restore = {probe.name: partial(_restored, probe) for probe in self._play.probes}
+        ahead = deque(sorted(iterations))
         batch: list[PendingAttempt | Missing] = []
-        current: int | None = None
         for found in archived_attempts(reader, self._source, restore=restore):
-            if found.result.iteration != current:
-                self._record(batch)
-                self._close(current, iterations)
-                batch, current = [], found.result.iteration
-                self._open(current, iterations)
+            if self._current is None or found.result.iteration != self._current.id:
+                self._record(batch, stop)
+                batch = []
+                # Iterations in which nothing was due had an end, too.
+                while not stop.finish.is_set() and ahead and ahead[0] <= found.result.iteration:
+                    self._begin(iterations[ahead.popleft()])
             batch.append(found)
             if len(batch) >= _BATCH:
-                self._record(batch)
+                self._record(batch, stop)
                 batch = []
-        self._record(batch)
-        self._close(current, iterations)
-        self._chains.close()
+            if stop.finish.is_set():
+                break
+        self._record(batch, stop)
+        while ahead and not stop.finish.is_set():
+            self._begin(iterations[ahead.popleft()])
+        if not stop.finish.is_set():
+            self._close()
+        self._chains.close(at_once=stop.leave.is_set())
         self._telling.close()
         return Replayed(
             self._target,
@@ -180,20 +200,29 @@ class _Replay:
             self._counts["failed"],
             self._counts["events"],
             self._left_out,
+            interrupted=stop.finish.is_set(),
         )
 
-    def _open(self, iteration: int, iterations: Mapping[int, IterationRecord]) -> None:
-        record = iterations[iteration]
+    def _begin(self, record: IterationRecord) -> None:
+        """Close the iteration that is open and open another one."""
+        self._close()
+        self._current = record
         self._clock.time = record.started_at
-        hosts = [host.host for host in self._plan.hosts]
         begun = replace(record, closed_at=None, state="open", remote_s=None)
-        self._store.open_iteration(begun, Provenance(), hosts, self._plan.probe_names)
+        self._store.open_iteration(begun, Provenance(), self._hosts, self._plan.probe_names)
 
-    def _record(self, batch: list[PendingAttempt | Missing]) -> None:
-        if not batch:
+    def _record(self, batch: list[PendingAttempt | Missing], stop: StopRequest) -> None:
+        if not batch or stop.finish.is_set():
             return
         ids = self._store.commit_attempts([found.result for found in batch])
-        done = [self._chain(number, found) for number, found in zip(ids, batch, strict=True)]
+        done = []
+        for number, found in zip(ids, batch, strict=True):
+            if stop.finish.is_set():
+                break
+            chain = self._chain(number, found)
+            if stop.leave.is_set():
+                break  # maybe it was cut short
+            done.append(chain)
         self._store.commit_chains(done)
         self._store.mark_archived([ArchivedAttempt(number) for number in ids], {})
 
@@ -219,16 +248,21 @@ class _Replay:
         for event in chain.events:
             self._observers.handle(AlertChanged(event))
 
-    def _close(self, iteration: int | None, iterations: Mapping[int, IterationRecord]) -> None:
-        if iteration is None:
+    def _close(self) -> None:
+        record = self._current
+        if record is None or record.state == "open":
             return
-        record = iterations[iteration]
         at = record.closed_at or self._clock.now()
         self._clock.time = max(self._clock.time, at)
-        states = self._chains.iteration_end(iteration)
-        effects = self._telling.iteration_end(iteration, at, states)
+        states = self._chains.iteration_end(record.id)
+        effects = self._telling.iteration_end(record.id, at, states)
         self._counts["events"] += len(effects.events)
-        self._store.close_iteration(iteration, at, record.remote_s or 0.0, "closed", effects=effects)
+        self._store.close_iteration(record.id, at, record.remote_s or 0.0, record.state, effects=effects)
+
+
+def _every_host(plan: Plan, reader: ExperimentReader) -> tuple[str, ...]:
+    """Return the hosts of the plan, then those that have left it since they were visited."""
+    return tuple(dict.fromkeys([*(host.host for host in plan.hosts), *reader.read(reads.directories)]))
 
 
 def _restored(probe: ProbeEntry, result: AttemptResult) -> AttemptResult:

@@ -18,6 +18,7 @@ def replay_fields(result: Replayed) -> dict[str, object]:
         "attempts": result.attempts,
         "failed": result.failed,
         "alert_events": result.events,
+        "interrupted": result.interrupted,
         "left_out": {
             probe: {"attempts": count, "why": why} for probe, (count, why) in result.left_out.items()
         },
@@ -29,6 +30,8 @@ def print_replay(console: Console, result: Replayed) -> None:
     attempts = plural(result.attempts, "attempt")
     head = f"{safe_text(result.directory.name)}: {attempts} replayed, {result.failed:,} failed in a filter"
     console.print(Text(f"{head}, {plural(result.events, 'alert event')}"))
+    if result.interrupted:
+        console.print(Text("  interrupted: what follows was not replayed", style="yellow"))
     for probe, (count, why) in result.left_out.items():
         console.print(
             Text(f"  {safe_text(probe)}: {plural(count, 'attempt')} left out: {why}", style="yellow")

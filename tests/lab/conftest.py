@@ -94,6 +94,14 @@ class Project:
         with contextlib.closing(sqlite3.connect((data or self.data) / "experiment.db")) as database:
             return database.execute(query).fetchall()
 
+    def end(self) -> None:
+        """End the lab and what still runs."""
+        self.lab.stop()
+        for program in self.started:
+            if program.returncode is None:
+                program.kill()
+                program.communicate()
+
     def samples(self, data: Path | None = None) -> list[tuple[Any, ...]]:
         """Return (iteration, host, probe, label, data, key) of every sample, in the order they were made."""
         found = self.rows(
@@ -106,23 +114,32 @@ class Project:
         return [parse_line(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-@pytest.fixture
-def project(
-    tmp_path: Path, lab_factory: Callable[[LabConfig], RunningLab]
-) -> Iterator[Callable[..., Project]]:
-    """Make a project with a lab; the lab and programs that still run end with the test."""
+@pytest.fixture(scope="module")
+def project_in(lab_factory: Callable[[LabConfig], RunningLab]) -> Iterator[Callable[..., Project]]:
+    """Make a project in a directory; its lab and programs that still run end with the module's tests."""
     made: list[Project] = []
 
-    def make(*hosts: LabHost, **lab: Any) -> Project:
-        made.append(Project(tmp_path, lab_factory(LabConfig(hosts, **lab))))
+    def make(directory: Path, *hosts: LabHost, **lab: Any) -> Project:
+        made.append(Project(directory, lab_factory(LabConfig(hosts, **lab))))
         return made[-1]
 
     yield make
     for each in made:
-        each.lab.stop()
-        for program in each.started:
-            program.kill()
-            program.communicate()
+        each.end()
+
+
+@pytest.fixture
+def project(tmp_path: Path, project_in: Callable[..., Project]) -> Iterator[Callable[..., Project]]:
+    """Make a project of the test's own: `project(LabHost(…), …)`."""
+    made: list[Project] = []
+
+    def make(*hosts: LabHost, **lab: Any) -> Project:
+        made.append(project_in(tmp_path, *hosts, **lab))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.end()
 
 
 @pytest.fixture
