@@ -70,8 +70,12 @@ class Board:
         if groups is not None:
             self._book.groups = groups
         known = frozenset(hosts)
+        homes = {name: probe for probe, names in rules.items() for name in names or ()}
         for alert in self._book.all():
-            if not self._is_there(alert, rules, known):
+            new_home = homes.get(alert.identity.name)
+            if alert.probe and alert.probe not in rules and new_home:  # the probe has another name now
+                self._book.put(replace(alert, probe=new_home))
+            elif not self._is_there(alert, rules, known):
                 self._book.close(alert.identity, at)
         return self._book.take()
 

@@ -41,7 +41,7 @@ def observe(
     state = replace(state, history=(state.history + ("x" if bad else "."))[-HISTORY:])
     state = _bad(rule, state, at) if bad else _good(rule, state)
     was_flapping = state.flapping
-    state = replace(state, flapping=_flaps(state))
+    state = replace(state, flapping=_flaps(state) and (was_flapping or _may_flap(rule, state)))
     return _tell(rule, state, at, was_flapping=was_flapping)
 
 
@@ -96,6 +96,12 @@ def _good(rule: AlertRule, state: AlertState) -> AlertState:
     if state.status is Status.FIRING and state.good_in_a_row < rule.clear_after:
         return state
     return replace(state, status=Status.OK, fired_at=None, acknowledged=False)
+
+
+def _may_flap(rule: AlertRule, state: AlertState) -> bool:
+    """Say whether people should hear that it flaps: what `after` and `for` hold back anyway is no news."""
+    at_once = rule.after <= 1 and rule.for_s <= 0
+    return state.told_firing or (at_once and state.status is Status.FIRING)
 
 
 def _flaps(state: AlertState) -> bool:

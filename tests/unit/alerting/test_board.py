@@ -364,7 +364,8 @@ SCENARIOS = [
     ("only of the group", {"policy": LAB1_WEEK}, "on=20 | on=9 8d |", "F absent@pc09"),
     ("absent and silenced", {"policy": WEEK}, "on=20 | on=19 host=pc19,30d 8d |", ""),
     ("absent host left", {"policy": WEEK}, "on=20 | on=19 8d | hosts=19", "F absent@pc19; G absent@pc19"),
-    ("absent reminds", {"policy": WEEK}, "on=20 | on=19 7d | 4h |", "F absent@pc19; R absent@pc19"),
+    ("absent reminds once per for", {"policy": WEEK}, "on=20 | on=19 7d | 4h | 6d |", "F absent@pc19"),
+    ("absent reminds", {"policy": WEEK}, "on=20 | on=19 7d | 7d |", "F absent@pc19; R absent@pc19"),
     (
         "absent acknowledged",
         {"policy": WEEK},
@@ -622,3 +623,23 @@ def test_a_note_nobody_can_read_is_a_fresh_start():
     board = Board("e", ROOMS, [AlertUpdate(identity, AlertState(note="{broken"))])
     seen = {host: HostSeen(False) for host in HOSTS}
     assert board.iteration_end(IterationView(1, 2.0, seen, {"lab1": HOSTS})).events == ()
+
+
+def test_a_probe_with_another_name_takes_its_alerts_along():
+    low = AlertCheck("low", (CheckRow("C:", True, "full"),), complete=True)
+    board = Board("e", AlertPolicy())
+    before = board.check("pc01", "usage", [low], MONDAY_NOON)
+    board = Board("e", AlertPolicy(), before.updates)
+    taken = board.begin({"disks": frozenset({"low"})}, HOSTS, MONDAY_NOON + 60)
+    assert (taken.events, [each.probe for each in taken.updates]) == ((), ["disks"])
+    assert board.check("pc01", "disks", [low], MONDAY_NOON + 120).events == ()
+    gone = board.check("pc01", "disks", [dataclasses.replace(low, rows=())], MONDAY_NOON + 180)
+    assert [event.what for event in gone.events] == [Happening.GONE]
+
+
+def test_a_rule_that_left_with_its_probe_is_gone():
+    low = AlertCheck("low", (CheckRow("C:", True, "full"),), complete=True)
+    before = Board("e", AlertPolicy()).check("pc01", "usage", [low], MONDAY_NOON)
+    board = Board("e", AlertPolicy(), before.updates)
+    taken = board.begin({"disks": frozenset({"slow"}), "own": None}, HOSTS, MONDAY_NOON + 60)
+    assert [event.what for event in taken.events] == [Happening.GONE]

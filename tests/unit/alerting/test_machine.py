@@ -126,6 +126,11 @@ ROWS = [
     ("gone while flapping and told resolved", {}, "x.x.x.xg", "FOFOFO~"),
     ("no data while flapping", {}, "x.x.x.x--.x", "FOFOFO~"),
     ("slow changes are not flapping", {}, "xxxxxx......xxxxxx......", "F     O     F     O"),
+    ("changes that after holds back are no news", {"after": 3}, "x.x.x.x.x.x.x.x.x.", ""),
+    ("changes that for holds back are no news", {"for_s": 120}, "x.x.x.x.x.x.x.x.x.", ""),
+    ("after many changes it fires as it should", {"after": 3}, "x.x.x.x.xxx", "          F"),
+    ("after it resolved, too", {"after": 2}, "xx.x.x.x.x.x.x.", " FO"),
+    ("what fires and resolves by its rule may flap", {"after": 2}, "xx.xx.xx.xx.xx.xx.", " FO FO FO F~"),
     # clocks
     ("a clock set back does not remind at once", {"repeat_s": 180}, "x<xx", "F"),
     ("a clock set back delays, it does not stop", {"repeat_s": 120}, "x<xxxx", "F   R"),
