@@ -107,7 +107,12 @@ def run(prepared: Prepared, options: Options, observers: Sequence[Observer], sto
 
 
 def replay(
-    source: Path, target: Path, playbook: str | None, options: Options, observers: Sequence[Observer]
+    source: Path,
+    target: Path,
+    playbook: str | None,
+    options: Options,
+    observers: Sequence[Observer],
+    stop: StopRequest,
 ) -> Replayed:
     """Run the chains of an experiment's playbook again over what it archived; no host is contacted.
 
@@ -117,6 +122,7 @@ def replay(
         playbook: None for the one that the newest iteration was run with.
         options: inventory, settings, extra variables.
         observers: told of alerts and of filters that fail.
+        stop: how the user stops it.
 
     Raises:
         UsageError: the playbook has no such experiment, or nothing of it can be replayed.
@@ -144,7 +150,8 @@ def replay(
         item = plays[reader.experiment]
         root = settings.project_root
         means = FilterMeans((root, root / "filters"), settings.filter_timeout_s, directory=root)
-        return run_again(reader, source, target, (item.play, item.plan), means, Observers(observers))
+        what = (item.play, item.plan)
+        return run_again(reader, source, target, what, means, Observers(observers), stop)
 
 
 def load_inventory(options: Options) -> tuple[Inventory, tuple[str, ...]]:
