@@ -78,7 +78,7 @@ def judge_shares(book: Book, view: IterationView) -> None:
 def judge_absent(book: Book, view: IterationView, absent: Absent, repeat_s: float | None) -> None:
     """Find hosts that were not seen on for too long; being off for less is nothing.
 
-    They are reminded of once per `for` at most: of a school that is closed there is nothing new every few hours.
+    They are reminded of once per `for` at most: a closed school has no news every few hours.
     """
     if repeat_s is not None:
         repeat_s = max(repeat_s, absent.for_s)
