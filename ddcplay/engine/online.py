@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import errno
 import socket
+import threading
 from collections.abc import Sequence
 
 from ddcplay.model.plan import Target
+from ddcplay.model.playbook import PingPolicy
+from ddcplay.transport.sweep import SweepAnswer, sweep
 
-CHECK_S = 2.0
-"""Seconds one address of the network check has to answer."""
+CHECK = PingPolicy(timeout_s=1.0)
+"""How the addresses of the network check are asked: TCP, and ICMP for those that take no connection."""
 _NO_WAY = {errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTUNREACH}
 _ASKED = 20
 """Targets whose route is looked up; they share the way out."""
@@ -24,11 +27,11 @@ def why_offline(network_check: Sequence[str], targets: Sequence[Target]) -> str:
     """Say why this machine cannot be online; empty when it may well be.
 
     Args:
-        network_check: addresses, `HOST` or `HOST:PORT`; a refused connection is an answer.
+        network_check: addresses, `HOST` or `HOST:PORT`; a refused connection or an echo is an answer.
         targets: hosts that did not answer.
     """
     if network_check:
-        if any(_answers(address) for address in network_check):
+        if _anybody_answers(network_check):
             return ""
         return f"none of the addresses of network_check answers ({', '.join(network_check)})"
     ways = [_has_way(target.address) for target in targets[:_ASKED]]
@@ -36,15 +39,19 @@ def why_offline(network_check: Sequence[str], targets: Sequence[Target]) -> str:
     return "this machine has no network route to any host" if known and not any(known) else ""
 
 
-def _answers(address: str) -> bool:
-    host, port = _split(address)
-    try:
-        with socket.create_connection((host, port), timeout=CHECK_S):
-            return True
-    except ConnectionRefusedError:
-        return True
-    except OSError:
-        return False
+def _anybody_answers(addresses: Sequence[str]) -> bool:
+    heard = threading.Event()  # one is enough, so the first answer ends the look
+
+    def hear(answer: SweepAnswer) -> None:
+        if answer.on:
+            heard.set()
+
+    asked = []
+    for text in dict.fromkeys(addresses):
+        host, port = _split(text)
+        asked.append(Target(text, host, port=port))
+    sweep(asked, CHECK, hear, heard)
+    return heard.is_set()
 
 
 def _split(address: str) -> tuple[str, int]:
