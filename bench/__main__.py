@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from bench.chains import attempts_per_s
 from ddcplay.config.inventory_files import load_inventory
 from ddcplay.config.playbook_file import build_probe, read_playbook
 from ddcplay.planning.pattern import select_hosts
@@ -58,6 +59,13 @@ def main() -> None:
             return plan_play(play, hosts, room_of=inventory.room, build_probe=build_probe, extra_vars={})
 
         print(f"  50 probes planned for 10,000 PCs  {best_of(1, plan):.3f}")
+        print("attempts per second through filters and their commit, wall time, best of 3")
+        plain = max(attempts_per_s(folder / str(turn), 5000, user=False) for turn in range(3))
+        user = max(attempts_per_s(folder / str(turn), 2000, user=True) for turn in range(3))
+        print(f"  store and alert                   {plain:,.0f}")
+        print(
+            f"  with user code before them        {user:,.0f}  ({1e6 / user - 1e6 / plain:.0f} µs a record)"
+        )
 
 
 main()

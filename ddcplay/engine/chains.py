@@ -84,6 +84,7 @@ class Chains:
             (host.host, probe.name): probe.codepage for host in plan.hosts for probe in host.probes
         }
         self._warned: set[str] = set()
+        self._places = {"": directory}
         self._states = store.states() if self._chains else {}
         self._statics = store.statics() if self._chains else {}
 
@@ -156,7 +157,9 @@ class Chains:
         )
 
     def _context(self, view: HostView, probe: str, label: str, iteration: int) -> FilterContext:
-        place = self._directory / self._store.directory_name(view.name) if view.name else self._directory
+        place = self._places.get(view.name)
+        if place is None:  # twice for each record otherwise, and paths are slow to make
+            place = self._places[view.name] = self._directory / self._store.directory_name(view.name)
         state = self._states.get((view.name, probe, label))
         return FilterContext(
             view,

@@ -264,3 +264,30 @@ def test_the_user_filter_of_section_5_and_every_built_in_filter_run_as_written(p
     assert "calls itself" in mail.get_body(("plain",)).get_content()
     pushed = project.rows("select kind, count(*) from notification group by kind")
     assert ("push", 4) in pushed
+
+
+FACTS = """\
+- name: Facts
+  hosts: labs
+  experiment: classroom-usage
+  probes:
+    - name: facts
+      command: hostname
+      filters:
+        - parse: {format: csv, header: [name]}
+        - set: {name: "{{ item.name }}", room: "lab01"}
+        - pick: "[0]"
+        - static: [name]
+    - name: later
+      command: echo {{ 1 + 1 }}
+      when: "static.name is defined and static.name == inventory_hostname | upper"
+"""
+
+
+def test_when_of_a_probe_sees_the_static_facts_that_the_last_run_stored(project):
+    project.run(FACTS)
+    first = project.rows("select count(*) from attempt where probe = 'later' and outcome = 'ok'")
+    assert first == [(0,)]
+    project.run(FACTS)
+    second = project.rows("select distinct host from attempt where probe = 'later' and outcome = 'ok'")
+    assert {row[0] for row in second} == {host.name for host in project.lab.config.hosts}
