@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import typer.main
+import yaml
 
 from ddcplay.cli.program import build_program
 from ddcplay.config.playbook_check import check_playbook
@@ -134,6 +135,13 @@ def test_calls_on_a_page_are_calls_of_the_program(page: Path) -> None:
 @pytest.mark.parametrize("path", EXAMPLES, ids=name_of)
 def test_the_example_playbooks_are_right(path: Path) -> None:
     assert check_playbook(read_playbook(path, render=None)) == ()
+
+
+def test_the_example_of_the_readme_is_the_playbook_it_names() -> None:
+    blocks = [block for _, block in FENCE.findall((ROOT / "README.md").read_text(encoding="utf-8"))]
+    (shown,) = [block for block in blocks if block.startswith("- name: Full disks")]
+    written = (ROOT / "playbooks" / "alerts.yml").read_text(encoding="utf-8")
+    assert yaml.safe_load(shown) == yaml.safe_load(written)
 
 
 def test_every_setting_is_described() -> None:
