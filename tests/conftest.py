@@ -152,14 +152,20 @@ class PostgresServer:
         (directory / "pw").write_text("boss")
         self._run(*command, "-E", "UTF8", "--locale=C.UTF-8", "-D", str(self._data))
         self.start()
-        self.sql(f"CREATE ROLE \"{self.USER}\" LOGIN PASSWORD '{self.PASSWORD}'")
+        role = f'"{self.USER}"'
+        self.sql(
+            f"CREATE ROLE {role} LOGIN PASSWORD '{self.PASSWORD}'",
+            # What an administrator may have set, and ddcplay must not depend on.
+            f"ALTER ROLE {role} SET synchronous_commit = off",
+            f"ALTER ROLE {role} SET default_transaction_isolation = serializable",
+        )
 
     def start(self) -> None:
         """Start it, and return when it takes connections."""
         options = {
             "port": self.port, "listen_addresses": "127.0.0.1", "unix_socket_directories": "",
             "fsync": "off", "timezone": "Asia/Kathmandu", "max_connections": 200, "shared_buffers": "32MB",
-            "autovacuum": "off", "synchronous_commit": "off",
+            "autovacuum": "off",
         }  # fmt: skip
         arguments = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         with self._log.open("ab") as log:

@@ -85,18 +85,18 @@ def postgres_engine(url: URL, *, durability: str, read_only: bool) -> sa.Engine:
     engine = sa.create_engine(url, hide_parameters=True, pool_size=4, max_overflow=20, connect_args=given)
     settings = ", ".join(f"set_config('{name}', '{value}', false)" for name, value in _SESSION.items())
     # `remote_apply` and other stricter levels of the server stay; only `off` is no promise.
-    level = "'off'" if durability == "batch" else "CASE v WHEN 'off' THEN 'on' ELSE v END"
+    synced = "'off'" if durability == "batch" else "CASE v WHEN 'off' THEN 'on' ELSE v END"
     commit = (
-        f"set_config('synchronous_commit', {level}, false) FROM current_setting('synchronous_commit') AS v"
+        f"set_config('synchronous_commit', {synced}, false) FROM current_setting('synchronous_commit') AS v"
     )
 
     @sa.event.listens_for(engine, "connect")
     def _setup(connection: psycopg.Connection, _record: object) -> None:
         connection.execute(f"SELECT {settings}, {commit}")
         connection.commit()
-        if read_only:
-            connection.read_only = True
-            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        connection.read_only = read_only
+        level = psycopg.IsolationLevel
+        connection.isolation_level = level.REPEATABLE_READ if read_only else level.READ_COMMITTED
 
     return engine
 
