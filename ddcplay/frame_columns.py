@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from types import NoneType
 from typing import Any
 
@@ -13,6 +13,7 @@ import pandas as pd
 from ddcplay.store.shapes import is_moment
 
 _INT64 = 2**63
+_PART = 8000  # values per part
 
 
 class ColumnBuilder:
@@ -24,6 +25,8 @@ class ColumnBuilder:
 
     def __init__(self, missing: int = 0) -> None:
         self._parts: list[tuple[frozenset[type], Any]] = []
+        self._waiting: list[object] = []
+        self._types: set[type] = set()
         self._height = 0
         self._moments = True
         self.fill(missing)
@@ -31,17 +34,34 @@ class ColumnBuilder:
     def fill(self, height: int) -> None:
         """Let the column reach a height by nulls."""
         if height > self._height:
+            self._settle()
             self._parts.append((frozenset(), height - self._height))
             self._height = height
 
-    def add(self, values: Sequence[object]) -> None:
-        """Add a batch of JSON values."""
-        kinds = frozenset(map(type, values)) - {NoneType}
+    def add(self, values: Sequence[object], types: Collection[type] | None = None) -> None:
+        """Add a batch of JSON values.
+
+        Args:
+            values: of one column.
+            types: of these values, when they are known.
+        """
+        self._waiting += values
+        self._types.update(set(map(type, values)) if types is None else types)
         self._height += len(values)
+        if len(self._waiting) >= _PART:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Make the values that wait compact."""
+        values, types = self._waiting, self._types
+        if not values:
+            return
+        self._waiting, self._types = [], set()
+        kinds = frozenset(types) - {NoneType}
         if not kinds:
             self._parts.append((kinds, len(values)))
         elif kinds <= {int, float}:
-            self._parts.append((kinds, _numbers(values, kinds)))
+            self._parts.append((kinds, _numbers(values, types)))
         elif kinds == {str}:
             if self._moments:
                 self._moments = all(is_moment(str(value)) for value in set(values) if value is not None)
@@ -55,6 +75,7 @@ class ColumnBuilder:
         Args:
             wanted: the type to use where nothing tells it: `integer`, `number`, `truth`, else text.
         """
+        self._settle()
         kinds = frozenset().union(*(kinds for kinds, _part in self._parts))
         if kinds == {int} or (not kinds and wanted == "integer"):
             return self._integers()
@@ -70,6 +91,7 @@ class ColumnBuilder:
 
     def moments(self) -> pd.Series[Any]:
         """Return a column of UTC Unix seconds as UTC-aware times."""
+        self._settle()
         seconds = np.concatenate([*map(_floats, self._parts), np.empty(0)])
         # Rounded to what a clock gives: a float holds no nanoseconds of this century.
         return pd.to_datetime(pd.Series(np.round(seconds * 1e6)), unit="us", utc=True)
@@ -128,17 +150,19 @@ class ColumnBuilder:
         return pd.Series(found, dtype="string")
 
 
-def _numbers(values: Sequence[object], kinds: frozenset[type]) -> tuple[Any, Any]:
+def _numbers(values: Sequence[object], types: Collection[type]) -> tuple[Any, Any]:
     """Return numbers and where they are null."""
-    if float in kinds:
+    if float in types:
         numbers = np.array(values, dtype=np.float64)  # None becomes NaN
         return numbers, np.isnan(numbers)
-    mask = np.fromiter((value is None for value in values), bool, len(values))
-    whole = [0 if value is None else value for value in values] if mask.any() else values
+    mask = np.zeros(len(values), bool)
+    if NoneType in types:
+        mask = np.fromiter((value is None for value in values), bool, len(values))
+        values = [0 if value is None else value for value in values]
     try:
-        return np.array(whole, dtype=np.int64), mask
+        return np.array(values, dtype=np.int64), mask
     except OverflowError:
-        return np.array(whole, dtype=object), mask
+        return np.array(values, dtype=object), mask
 
 
 def _floats(part: tuple[frozenset[type], Any]) -> Any:

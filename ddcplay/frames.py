@@ -6,8 +6,10 @@ rows inside it. Columns are built batch by batch, so half a million attempts cos
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from ddcplay.frame_columns import ColumnBuilder
 
 Moment = datetime | str | None
+_BATCH = 100  # as many documents as a processor's cache holds: with thousands, reading takes thrice the time
 
 
 def load(
@@ -120,7 +123,10 @@ class Results:
                 return reader.read(lambda connection, number: _plain_frame(connection, number, name, builder))
             shape = reader.read(lambda connection, number: _shape(connection, number, name))
             span = (_seconds(since, 0.0), _seconds(until, 2.0**62))
-            return reader.read(lambda connection, number: _frame(connection, number, shape, span, builder))
+            with _collector_off():
+                return reader.read(
+                    lambda connection, number: _frame(connection, number, shape, span, builder)
+                )
 
     def rows(self, name: str) -> Iterator[dict[str, object]]:
         """Yield the rows of a stored table as mappings; needs no pandas.
@@ -136,6 +142,18 @@ class Results:
 
     def _reader(self) -> ExperimentReader:
         return open_reader(self._directory, self._url)
+
+
+@contextmanager
+def _collector_off() -> Iterator[None]:
+    """Let nobody search millions of fresh JSON values for cycles, which they cannot have."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _builder() -> type[ColumnBuilder]:
@@ -194,7 +212,7 @@ def _frame(
     columns: dict[tuple[str, ...], ColumnBuilder] = {}
     lists: set[tuple[str, ...]] = set()
     height = 0
-    for batch in sample_batches(connection, number, shape.probe, span=span):
+    for batch in sample_batches(connection, number, shape.probe, span=span, size=_BATCH):
         if batch.label != shape.label:
             continue
         places, numbers, rows = batch.rows_of(shape)
@@ -202,13 +220,13 @@ def _frame(
             continue
         for name, values in _leading(batch, places, numbers).items():
             leading[name].add(values)
-        for path, values in spread(rows):
-            if path in lists or (shape.path is None and holds_rows(values)):
+        for path, values, kinds in spread(rows):
+            if path in lists or (shape.path is None and list in kinds and holds_rows(values)):
                 lists.add(path)
                 continue
             if path not in columns:
                 columns[path] = builder(height)
-            columns[path].add(values)
+            columns[path].add(values, kinds)
         height += len(rows)
         for column in columns.values():
             column.fill(height)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ddcplay.store.archive_cut import Cut, cut_front, finish_cut
 from ddcplay.store.base import ArchivedAttempt, FileEnd, PendingAttempt
 from ddcplay.store.blocks import begins_like, digest_of, format_block, is_kept
 from ddcplay.store.experiment_store import ExperimentStore
@@ -96,6 +97,33 @@ class Archive:
                 warnings += self._append(chunk, repairing=True)
             return tuple(warnings)
 
+    def files(self) -> tuple[tuple[Path, Path, FileEnd], ...]:
+        """Return stdout, stderr and their recorded ends of every (host, probe)."""
+        with self._lock:
+            ends = dict(self._ends)
+        return tuple(
+            (self._path(pair, "stdout"), self._path(pair, "stderr"), end) for pair, end in ends.items()
+        )
+
+    def cut_front(self, pair: Pair, before: int, least_share: float = 0.0) -> Cut:
+        """Drop the blocks of old iterations from the files of one (host, probe).
+
+        Args:
+            pair: (host, probe).
+            before: iteration id; blocks of earlier ones go, the newest of `keep: on_change` while it holds.
+            least_share: how much of a file must go for a cut to be worth copying the rest, 0 to 1.
+
+        Raises:
+            StoreError: the database refuses, or a file cannot be read or written; no block is lost.
+        """
+        with self._lock:
+            if pair in self._held or pair not in self._ends:
+                return Cut()
+            paths = (self._path(pair, "stdout"), self._path(pair, "stderr"))
+            cut, end = cut_front(self._store, pair, paths, self._ends[pair], (before, least_share))
+            self._ends[pair] = end
+            return cut
+
     def _append(self, pending: Sequence[PendingAttempt], *, repairing: bool = False) -> tuple[str, ...]:
         by_pair: dict[Pair, list[PendingAttempt]] = {}
         for item in pending:
@@ -162,6 +190,7 @@ class Archive:
     def _append_file(self, pair: Pair, stream: str, recorded: int, content: bytes, *, sync: bool) -> int:
         """Write behind the recorded end, over whatever an interrupted write left there; return the offset."""
         path = self._path(pair, stream)
+        finish_cut(path, recorded)
         new = False
         try:
             descriptor = open_private(path, os.O_RDWR)
@@ -205,6 +234,7 @@ class Archive:
         try:
             for stream, end in (("stdout", known.stdout_end), ("stderr", known.stderr_end)):
                 path = self._path(pair, stream)
+                finish_cut(path, end)
                 if end and path.exists():
                     descriptor = open_private(path, os.O_RDWR)
                     try:

@@ -101,6 +101,19 @@ def begins_like(head: bytes) -> int | None:
     return -1 if torn else None
 
 
+def header_at(head: bytes) -> tuple[int, int] | None:
+    """Read the header that some bytes begin with.
+
+    Args:
+        head: 256 bytes of a file, or what is left of it.
+
+    Returns:
+        The iteration's id, and the length of the whole block with its header; None for foreign bytes.
+    """
+    match = _HEADER.match(head)
+    return None if match is None else (int(match[1]), match.end() + int(match[5]) + 1)
+
+
 class BlockChangedError(Exception):
     """A file does not hold what was written to it; the text says what was looked for, and where."""
 

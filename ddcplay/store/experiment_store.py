@@ -42,6 +42,7 @@ from ddcplay.store.names import HostNames
 from ddcplay.store.outbox import StoredOutbox
 from ddcplay.store.readers import Readers
 from ddcplay.store.report_reads import report_data
+from ddcplay.store.retention import Retained
 from ddcplay.store.sightings import sightings
 from ddcplay.store.writer import Writer
 
@@ -138,6 +139,7 @@ class ExperimentStore:
         self.leftovers = Leftovers(self._writer, self._read, self._id)
         self.alerts = Alerts(self._read, self._id, self.experiment)
         self.outbox = StoredOutbox(self._writer, self._read, self._id)
+        self.retained = Retained(self._writer, self._read, self._id)
 
     # --- iterations
 
@@ -391,8 +393,6 @@ class ExperimentStore:
         self._readers.close()
         self._engine.dispose()
         self._lock.release()
-
-    # --- inside
 
     def _count_pending(self, more: int) -> None:
         with self._numbers:

@@ -13,7 +13,8 @@ from ddcplay.errors import StoreError
 from ddcplay.store import schema
 from ddcplay.store.shapes import Row, Shapes, TableShape, as_rows, list_rows, values_at
 
-BATCH = 4000
+BATCH = 2000
+_FETCHED = 2000
 _SPREAD = 20  # places in the history that are looked at, where not everything is
 _C = schema.sample.c
 
@@ -84,9 +85,12 @@ def sample_batches(
     query = _selected(experiment_id, probe)
     if span is not None:
         query = query.where(_C.at >= span[0], _C.at < span[1])
-    result = connection.execution_options(yield_per=size).execute(query.order_by(_C.attempt, _C.label))
+    result = connection.execution_options(yield_per=max(size, _FETCHED)).execute(
+        query.order_by(_C.attempt, _C.label)
+    )
     for rows in result.partitions():
-        yield from _batches(rows)
+        for begin in range(0, len(rows), size):
+            yield from _batches(rows[begin : begin + size])
 
 
 def all_shapes(connection: sa.Connection, experiment_id: int, probe: str) -> tuple[TableShape, ...]:

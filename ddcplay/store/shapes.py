@@ -91,7 +91,7 @@ class _Seen:
 
     def add(self, values: Sequence[object], kinds: set[type]) -> None:
         self.kinds |= kinds
-        self.filled += len(values) - values.count(None)
+        self.filled += len(values) - (sum(value is None for value in values) if NoneType in kinds else 0)
         if int in kinds:
             whole = [value for value in values if type(value) is int]
             self.low, self.high = min(self.low, *whole), max(self.high, *whole)
@@ -124,16 +124,16 @@ class _Table:
         self.left_out: set[Path] = set()
         self.fields: dict[Path, _Seen] = {}
 
-    def add(self, rows: Sequence[Row], lists: dict[Path, list[object]] | None) -> None:
+    def add(self, rows: Sequence[Row], lists: dict[Path, Sequence[object]] | None) -> None:
         """Look at a batch; what is a list of rows goes to `lists` instead, when it is given."""
         self.rows += len(rows)
-        for path, values in spread(rows):
-            if lists is not None and holds_rows(values):
+        for path, values, kinds in spread(rows):
+            if lists is not None and list in kinds and holds_rows(values):
                 lists[path] = values
             else:
-                self._field(path, values)
+                self._field(path, values, kinds)
 
-    def _field(self, path: Path, values: list[object]) -> None:
+    def _field(self, path: Path, values: Sequence[object], kinds: set[type]) -> None:
         known = self.fields.get(path)
         if known is None:
             if len(self.fields) >= MOST_COLUMNS:
@@ -141,7 +141,7 @@ class _Table:
                     self.left_out.add(path)
                 return
             known = self.fields[path] = _Seen()
-        known.add(values, set(map(type, values)))
+        known.add(values, kinds)
 
     def columns(self, leading: Sequence[str], without: Iterable[Path]) -> tuple[Column, ...]:
         hidden = set(without)
@@ -173,7 +173,7 @@ class Shapes:
         keys = cast("Mapping[str, str]", key) if isinstance(key, Mapping) else {"": key or ""}
         plain = [value for value in documents if type(value) is not list]
         if plain:
-            lists: dict[Path, list[object]] = {}
+            lists: dict[Path, Sequence[object]] = {}
             self._table(label, None, "").add(as_rows(plain), lists)
             for path, values in lists.items():
                 self._list(label, path, values, str(keys.get(".".join(path), "")))
@@ -213,17 +213,31 @@ class Shapes:
         return tuple(found)
 
 
-def spread(rows: Sequence[Row], prefix: Path = ()) -> Iterator[tuple[Path, list[object]]]:
-    """Yield the columns of rows: the way to each field and its value per row; mappings are laid open."""
-    for name in dict.fromkeys(chain.from_iterable(rows)):
+def spread(rows: Sequence[Row], prefix: Path = ()) -> Iterator[tuple[Path, Sequence[object], set[type]]]:
+    """Yield the columns of rows: the way to each field, its values, their types; mappings are laid open."""
+    for name, values in _columns(rows):
         path = (*prefix, name)
-        values = [row.get(name) for row in rows]
-        if len(path) < _DEEPEST and any(type(value) is dict for value in values):
+        kinds = set(map(type, values))
+        if dict in kinds and len(path) < _DEEPEST:
             yield from spread([value if type(value) is dict else _NOTHING for value in values], path)
-            values = [None if type(value) is dict else value for value in values]
-            if values.count(None) == len(values):
+            kinds.discard(dict)
+            if kinds <= {NoneType}:
                 continue
-        yield path, values
+            values = [None if type(value) is dict else value for value in values]
+            kinds.add(NoneType)
+        yield path, values, kinds
+
+
+def _columns(rows: Sequence[Row]) -> Iterator[tuple[str, Sequence[object]]]:
+    """Yield the fields of rows; at the speed of `zip` when all rows have the same ones, as they mostly do."""
+    if not rows:
+        return
+    names = tuple(rows[0])
+    if all(tuple(row) == names for row in rows):
+        yield from zip(names, zip(*[row.values() for row in rows], strict=True), strict=True)
+        return
+    for name in dict.fromkeys(chain.from_iterable(rows)):
+        yield name, [row.get(name) for row in rows]
 
 
 def holds_rows(values: Sequence[object]) -> bool:
