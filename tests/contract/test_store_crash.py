@@ -17,6 +17,18 @@ from ddcplay.store.experiment_store import open_store
 from ddcplay.store.queries import open_reader
 from ddcplay.store.trace import TraceFiles, parse_line
 
+POSTGRES = pytest.param("postgres", marks=[pytest.mark.real, pytest.mark.xdist_group("postgres")])
+
+
+@pytest.fixture(params=["sqlite", POSTGRES])
+def url(request: pytest.FixtureRequest) -> str | None:
+    """Return where rows go: None for the experiment's own file."""
+    if request.param == "sqlite":
+        return None
+    made: str = request.getfixturevalue("postgres_url")()
+    return made
+
+
 HOSTS = tuple(f"pc{number}" for number in range(6))
 
 # The child does what the engine does, as fast as it can, and says on its stdout what was acknowledged.
@@ -30,7 +42,7 @@ from ddcplay.store.experiment_store import open_store
 from ddcplay.store.trace import TraceFiles
 
 directory, hosts = Path(sys.argv[1]), sys.argv[2].split(",")
-store = open_store(directory, "exp", play="Play", clock_now=1.0)
+store = open_store(directory, "exp", play="Play", clock_now=1.0, url=sys.argv[3] or None)
 archive, traces = Archive(directory, store), TraceFiles(directory)
 last = store.last_iteration()
 iteration = last.id if last else 0
@@ -55,9 +67,9 @@ while True:
 """
 
 
-def _run_and_kill(directory: Path, acknowledged: int, after_s: float) -> set[tuple[int, str]]:
+def _run_and_kill(directory: Path, url: str | None, acknowledged: int, after_s: float) -> set[tuple[int, str]]:
     """Kill the child a moment after some acknowledgements; return all it had given."""
-    command = [sys.executable, "-c", CHILD, str(directory), ",".join(HOSTS)]
+    command = [sys.executable, "-c", CHILD, str(directory), ",".join(HOSTS), url or ""]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == b"ready\n"
@@ -69,8 +81,8 @@ def _run_and_kill(directory: Path, acknowledged: int, after_s: float) -> set[tup
     return {(int(line.split()[0]), line.split()[1].decode()) for line in whole.splitlines()}
 
 
-def _recover(directory: Path) -> None:
-    store = open_store(directory, "exp", play="Play", clock_now=2.0)
+def _recover(directory: Path, url: str | None) -> None:
+    store = open_store(directory, "exp", play="Play", clock_now=2.0, url=url)
     try:
         store.commit_chains([ChainDone(each.attempt_id) for each in store.pending(0, 10_000)])
         assert Archive(directory, store).repair() == ()
@@ -81,14 +93,14 @@ def _recover(directory: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_nothing_acknowledged_is_lost_by_sigkill(tmp_path: Path, seed: int) -> None:
+def test_nothing_acknowledged_is_lost_by_sigkill(tmp_path: Path, url: str | None, seed: int) -> None:
     moments = random.Random(seed)
     directory = tmp_path / "exp"
     acknowledged: set[tuple[int, str]] = set()
     for _ in range(2):
-        acknowledged |= _run_and_kill(directory, moments.randint(1, 30), moments.uniform(0.0, 0.01))
-        _recover(directory)
-        with open_reader(directory) as reader:
+        acknowledged |= _run_and_kill(directory, url, moments.randint(1, 30), moments.uniform(0.0, 0.01))
+        _recover(directory, url)
+        with open_reader(directory, url) as reader:
             attempts = [row.result for row in reader.attempts()]
             closed = [each.id for each in reader.iterations() if each.state == "closed"]
         rows = {(each.iteration, each.host) for each in attempts}
