@@ -178,7 +178,7 @@ class Pipeline:
             waiting = self.backlog()
             self._observers.handle(Backlog(self._experiment, waiting))
             if waiting and waited_s == PATIENCE_S:
-                text = f"{waiting} attempts wait for their filters; Ctrl-C leaves them to the next start"
+                text = f"{waiting} attempts wait for their filters; Ctrl-C twice leaves them to the next start"
                 self._observers.handle(Notice("info", text, self._experiment))
         if waited_s:
             self._observers.handle(Backlog(self._experiment, 0))
