@@ -67,7 +67,9 @@ while True:
 """
 
 
-def _run_and_kill(directory: Path, url: str | None, acknowledged: int, after_s: float) -> set[tuple[int, str]]:
+def _run_and_kill(
+    directory: Path, url: str | None, acknowledged: int, after_s: float
+) -> set[tuple[int, str]]:
     """Kill the child a moment after some acknowledgements; return all it had given."""
     command = [sys.executable, "-c", CHILD, str(directory), ",".join(HOSTS), url or ""]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as child:

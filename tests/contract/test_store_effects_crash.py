@@ -146,4 +146,3 @@ def test_an_attempt_and_what_its_chain_left_survive_a_kill_together(
                 store.close_iteration(last.id, 1.0, 1.0, "interrupted", effects=IterationEffects())
         finally:
             store.close()
-
