@@ -233,9 +233,9 @@ def test_a_run_tells_everybody_what_is_theirs(people):
 
 
 def test_the_exit_code_speaks_of_alerts_when_it_is_asked_to(people):
-    assert people.run("--once", "--fail-on", "alert=critical") == 5
-    assert people.run("--once", "--fail-on", "alert=info") == 5, "critical is worse than info"
-    assert people.run("--once", "--fail-on", "failed>100%") == 0
+    assert people.run("--once", "--fail-on", "alert=critical", every="30s") == 5
+    assert people.run("--once", "--fail-on", "alert=info", every="30s") == 5, "critical is worse than info"
+    assert people.run("--once", "--fail-on", "failed>100%", every="30s") == 0
     assert len(people.lines("alert too_late fired on pc1")) == 1, "it fires on, and that is no news"
 
 
