@@ -291,6 +291,15 @@ def test_a_report_comes_every_so_often_with_the_trace_of_its_time(school):
     assert len(told) >= 17
 
 
+def test_a_digest_carries_the_trace_since_the_last_one(school):
+    there = school("pc1", "pc2", alerts=AlertPolicy(email_to=(IT,), attach=("trace",)))
+    there.bad = lambda at: ["pc1"] if 7.5 <= hour(at) < 8.5 else ()
+    there.run(12)
+    told = [part.get_content().splitlines() for mail in there.mails for part in mail.iter_attachments()]
+    assert [len(lines) for lines in told] == [3, 4]
+    assert [line for lines in told for line in lines] == there.there.trace()[:7]
+
+
 def test_a_report_that_cannot_be_made_is_told_and_the_run_goes_on(school):
     there = school("pc1", report=ReportPolicy(3600.0, file="report.html"))
     made = []
