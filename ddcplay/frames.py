@@ -121,7 +121,7 @@ class Results:
         with self._reader() as reader:
             if name in PLAIN_TABLES:
                 return reader.read(lambda connection, number: _plain_frame(connection, number, name, builder))
-            shape = reader.read(lambda connection, number: _shape(connection, number, name))
+            shape = reader.read(lambda connection, number: shape_of(connection, number, name))
             span = (_seconds(since, 0.0), _seconds(until, 2.0**62))
             with _collector_off():
                 return reader.read(
@@ -135,7 +135,7 @@ class Results:
             StoreError: there is no such table; the text says which there are.
         """
         with self._reader() as reader:
-            shape = reader.read(lambda connection, number: _shape(connection, number, name))
+            shape = reader.read(lambda connection, number: shape_of(connection, number, name))
             for batch in reader.stream(lambda c, number: sample_batches(c, number, shape.probe)):
                 if batch.label == shape.label:
                     yield from _mappings(batch, shape)
@@ -174,7 +174,7 @@ def _tables(connection: sa.Connection, number: int) -> tuple[TableShape, ...]:
     )
 
 
-def _shape(connection: sa.Connection, number: int, name: str) -> TableShape:
+def shape_of(connection: sa.Connection, number: int, name: str) -> TableShape:
     """Find a table by name, in a part of the samples, and when it is not there in all of them."""
     tables = _tables(connection, number)
     if all(table.name != name for table in tables):

@@ -7,7 +7,21 @@ from typing import Annotated
 import typer
 
 from ddcplay import __version__
-from ddcplay.cli import alerts, clean, inspect, lab, mail, operate, replay, report, results, run
+from ddcplay.cli import (
+    alerts,
+    attempts,
+    clean,
+    export,
+    inspect,
+    lab,
+    mail,
+    operate,
+    prune,
+    replay,
+    report,
+    results,
+    run,
+)
 
 _HELP = """\
 
@@ -43,9 +57,12 @@ def build_program() -> typer.Typer:
     program.add_typer(inspect.inventory_program(), name="inventory")
     program.command("status")(operate.status_command)
     program.command("trace")(results.trace_command)
+    program.command("results")(attempts.results_command)
+    program.command("export")(export.export_command)
     program.command("report")(report.report_command)
     program.add_typer(alerts.alerts_program(), name="alerts")
     program.command("clean")(clean.clean_command)
+    program.command("prune")(prune.prune_command)
     program.command("replay")(replay.replay_command)
     program.add_typer(mail.mail_program(), name="mail")
     program.add_typer(lab.lab_program(), name="lab")

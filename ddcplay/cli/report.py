@@ -20,10 +20,9 @@ from ddcplay.cli.arguments import (
     warn,
 )
 from ddcplay.cli.guard import guarded
+from ddcplay.cli.period import instant
 
 if TYPE_CHECKING:
-    from datetime import tzinfo
-
     from ddcplay.config.settings import Settings
     from ddcplay.model.options import Options
     from ddcplay.reporting import ReportScope
@@ -108,8 +107,8 @@ def _scope(
     since, until, now = period
     where = zone(timezone)
     return ReportScope(
-        None if since is None else _instant(since, "--since", where, now),
-        None if until is None else _instant(until, "--until", where, now),
+        None if since is None else instant(since, "--since", where, now),
+        None if until is None else instant(until, "--until", where, now),
         timezone,
         rooms,
     )
@@ -139,26 +138,3 @@ def _of_playbook(
     inventory, _warnings = app.load_inventory(options)
     room_of = rooms_of(play, inventory)
     return play.timezone, {host: room_of(host) for host in inventory.hosts}
-
-
-def _instant(text: str, option: str, where: tzinfo, now: float) -> int:
-    """Read a moment: a date, an ISO time, or a length of time before now.
-
-    Raises:
-        UsageError: none of these.
-    """
-    from datetime import datetime  # noqa: PLC0415 - as above
-
-    from ddcplay.errors import UsageError  # noqa: PLC0415 - as above
-    from ddcplay.units import parse_duration  # noqa: PLC0415 - as above
-
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        try:
-            return int(now - parse_duration(text))
-        except ValueError:
-            raise UsageError(
-                f"{option} {text!r} is no time", "write 2026-11-01, 2026-11-01T08:00 or 7d"
-            ) from None
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=where)).timestamp())

@@ -72,6 +72,7 @@ def sample_batches(
     *,
     span: tuple[float, float] | None = None,
     size: int = BATCH,
+    newest_first: bool = False,
 ) -> Iterator[SampleBatch]:
     """Stream the samples of a probe in the order of their attempts.
 
@@ -81,13 +82,14 @@ def sample_batches(
         probe: the probe's name.
         span: UTC Unix seconds, from (included) and until (not included), None for all.
         size: samples in memory at once.
+        newest_first: in the opposite order.
     """
     query = _selected(experiment_id, probe)
     if span is not None:
         query = query.where(_C.at >= span[0], _C.at < span[1])
-    result = connection.execution_options(yield_per=max(size, _FETCHED)).execute(
-        query.order_by(_C.attempt, _C.label)
-    )
+    order = (_C.attempt.desc(), _C.label) if newest_first else (_C.attempt, _C.label)
+    fetched = connection.execution_options(yield_per=max(size, _FETCHED))
+    result = fetched.execute(query.order_by(*order))
     for rows in result.partitions():
         for begin in range(0, len(rows), size):
             yield from _batches(rows[begin : begin + size])

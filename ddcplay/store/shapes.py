@@ -215,8 +215,8 @@ class Shapes:
 
 def spread(rows: Sequence[Row], prefix: Path = ()) -> Iterator[tuple[Path, Sequence[object], set[type]]]:
     """Yield the columns of rows: the way to each field, its values, their types; mappings are laid open."""
-    for name, values in _columns(rows):
-        path = (*prefix, name)
+    for name, column in _columns(rows):
+        path, values = (*prefix, name), column
         kinds = set(map(type, values))
         if dict in kinds and len(path) < _DEEPEST:
             yield from spread([value if type(value) is dict else _NOTHING for value in values], path)
