@@ -22,6 +22,7 @@ from ddcplay.model.options import Options
 from ddcplay.model.plan import Plan
 from ddcplay.model.playbook import Play, ProbeEntry
 from ddcplay.model.result import AttemptResult, Outcome
+from ddcplay.model.simulation import SimulationRequest
 
 if TYPE_CHECKING:
     from ddcplay.config.settings import Settings
@@ -104,6 +105,28 @@ def run(prepared: Prepared, options: Options, observers: Sequence[Observer], sto
         interrupted=stop.finish.is_set(),
         directories={setup.plan.experiment: setup.directory for setup in setups},
     )
+
+
+def simulate(
+    playbook: str,
+    options: Options,
+    request: SimulationRequest,
+    observers: Sequence[Observer],
+    stop: StopRequest,
+) -> tuple[RunOutcome, tuple[str, ...]]:
+    """Run a playbook on virtual time against simulated PCs, its plays one after another.
+
+    Returns:
+        How it ended, and the warnings of reading the playbook.
+
+    Raises:
+        ConfigError: files are wrong.
+        UsageError: what was simulated before was made with other values.
+    """
+    from ddcplay.engine.simulating import simulate as run_simulation
+
+    last, directories, warnings = run_simulation(playbook, options, request, observers, stop)
+    return RunOutcome(last, interrupted=stop.finish.is_set(), directories=directories), warnings
 
 
 def replay(

@@ -169,6 +169,7 @@ class Experiment:
             observers=services.observers,
             clock=self._clock,
             threaded=services.threaded,
+            gathers=services.gathers,
             pays_debts=self._play.schedule.single_shot is not None,
             leaving=services.stop.leave.is_set,
         )

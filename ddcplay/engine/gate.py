@@ -10,6 +10,7 @@ import random
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from ddcplay.engine.credential import Account, account_of
 from ddcplay.engine.visit import Login
@@ -49,6 +50,13 @@ class Ticket:
     canary: Callable[[], None] = field(repr=False)
 
 
+class Draw(Protocol):
+    """Chance, as far as the gate needs it."""
+
+    def randrange(self, stop: int, /) -> int:
+        """Return a number from 0 up to, but not including, `stop`."""
+
+
 class _Credential:
     """What is known of one credential in this process."""
 
@@ -74,6 +82,7 @@ class CredentialGate:
         breaker: refusals in all that block an unproven credential (`auth_breaker`).
         retry_s: a blocked credential gets one trial per this many seconds (`auth_retry`).
         notice: told once when a credential is blocked.
+        draw: chooses which host is asked first.
     """
 
     def __init__(
@@ -85,6 +94,7 @@ class CredentialGate:
         breaker: int = 2,
         retry_s: float = 3600.0,
         notice: Callable[[str], None] = lambda _text: None,
+        draw: Draw | None = None,
     ) -> None:
         self._ledger = ledger
         self._resolve = resolve
@@ -95,7 +105,7 @@ class CredentialGate:
         self._lock = threading.RLock()
         self._known: dict[tuple[str, str], _Credential] = {}
         self._flying: dict[Ticket, _Credential] = {}
-        self._draw = random.Random()  # noqa: S311 - spreads canaries, guards nothing
+        self._draw: Draw = draw or random.Random()  # noqa: S311 - spreads canaries, guards nothing
 
     def request(self, ticket: Ticket) -> None:
         """Ask for one host; the answer comes through the ticket, at once or from a later `pump`."""

@@ -69,6 +69,8 @@ class Iteration:
             DdcplayError: results cannot be stored.
         """
         self._began = self._clock.monotonic()
+        if self._this.done:  # what is continued has begun before this process did
+            self._began -= max(0.0, self._clock.now() - self._this.started_at)
         if self._this.window is None:
             self._announce()
         for row in self._roster.skips(self._this.done, self._clock.now()):
@@ -89,7 +91,7 @@ class Iteration:
             self._services.stop.unlisten(self._inbox.wake)
             self._withdraw()
         if self._this.window is None or self._this.window.opened:
-            remote_s = self._clock.monotonic() - self._began
+            remote_s = round(self._clock.monotonic() - self._began, 6)
             self._pipeline.put(Closing(self._this.iteration, self._this.started_at, remote_s, self._state))
         return True
 

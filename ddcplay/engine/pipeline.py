@@ -76,7 +76,8 @@ class Pipeline:
         telling: alerts, digests, reports.
         observers: told of each attempt once it is acknowledged.
         clock: for closing times.
-        threaded: False handles everything in the caller's thread (virtual time).
+        threaded: False handles everything in the caller's thread.
+        gathers: it does so in one batch per iteration (virtual time).
         pays_debts: attempts pay the debts of a single shot.
         leaving: says that the process must end at once; chains not yet run wait for the next start.
     """
@@ -91,6 +92,7 @@ class Pipeline:
         observers: Observers,
         clock: Clock,
         threaded: bool = True,
+        gathers: bool = False,
         pays_debts: bool = False,
         leaving: Callable[[], bool] = bool,
     ) -> None:
@@ -104,15 +106,16 @@ class Pipeline:
         self._pays_debts = pays_debts
         self._leaving = leaving
         self._tallies = Tallies()
+        self._opened = False
         # Two counters each, because each thread may change its own only.
         self._came, self._through = 0, 0
         self._came_bytes, self._through_bytes = 0, 0
         self.last_closed: IterationClosed | None = None
         self._chaining: Stage[PendingAttempt | int | Closing] = Stage(
-            f"filters {experiment}", self._chain_batch, _is_closing, threaded=threaded
+            f"filters {experiment}", self._chain_batch, _is_closing, threaded=threaded, gathers=gathers
         )
         self._recording: Stage[AttemptResult | Closing] = Stage(
-            f"pipeline {experiment}", self._record_batch, _is_closing, threaded=threaded
+            f"pipeline {experiment}", self._record_batch, _is_closing, threaded=threaded, gathers=gathers
         )
 
     @property
@@ -134,7 +137,6 @@ class Pipeline:
         The chains run beside the first visits: slow filters delay those after a crash as little as ever.
         """
         self._telling.begin()
-        self._chains.open()
         repaired = (*self._places.archive.repair(), *self._places.trace.repair(self._store))
         for warning in repaired:
             self._observers.handle(Notice("warning", warning, self._experiment))
@@ -178,7 +180,9 @@ class Pipeline:
             waiting = self.backlog()
             self._observers.handle(Backlog(self._experiment, waiting))
             if waiting and waited_s == PATIENCE_S:
-                text = f"{waiting} attempts wait for their filters; Ctrl-C twice leaves them to the next start"
+                text = (
+                    f"{waiting} attempts wait for their filters; Ctrl-C twice leaves them to the next start"
+                )
                 self._observers.handle(Notice("info", text, self._experiment))
         if waited_s:
             self._observers.handle(Backlog(self._experiment, 0))
@@ -221,6 +225,9 @@ class Pipeline:
     # --- second thread
 
     def _chain_batch(self, batch: Sequence[PendingAttempt | int | Closing]) -> None:
+        if not self._opened and not self._leaving():
+            self._opened = True  # here, because a filter that is slow to open must not delay a visit
+            self._chains.open()
         pending = [item for item in batch if not isinstance(item, Closing)]
         if pending:
             self._chain(pending)

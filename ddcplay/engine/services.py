@@ -10,7 +10,7 @@ from ddcplay.engine.filters import FilterMeans
 from ddcplay.engine.gate import CredentialGate
 from ddcplay.engine.post_office import PostOffice
 from ddcplay.engine.stop import StopRequest
-from ddcplay.engine.sweeping import Sweep
+from ddcplay.engine.sweeping import PlannedSweep, Sweep
 from ddcplay.units import Clock
 
 
@@ -25,7 +25,8 @@ class Services:
         sweep: finds out who is there.
         observers: told of progress.
         stop: asked by the user.
-        threaded: False runs the sweep in the caller's thread (virtual time).
+        threaded: False runs the sweep and the pipeline in the caller's thread.
+        gathers: such a pipeline works once per iteration (virtual time).
         filters: what filters are made with.
         post: what leaves the house, None for nothing.
     """
@@ -33,9 +34,10 @@ class Services:
     clock: Clock
     dispatcher: Dispatcher
     gate: CredentialGate
-    sweep: Sweep
+    sweep: Sweep | PlannedSweep
     observers: Observers
     stop: StopRequest
     threaded: bool = True
+    gathers: bool = False
     filters: FilterMeans = field(default_factory=FilterMeans)
     post: PostOffice | None = None

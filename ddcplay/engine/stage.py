@@ -16,18 +16,29 @@ BATCH = 500
 class Stage(Generic[T]):
     """Works on items one batch after another, on its own thread or in the caller's.
 
+    In the caller's thread items may be gathered until one that stands alone arrives (the end of an iteration),
+    or somebody waits for them: so the number of commits does not depend on the number of items.
+
     Args:
         name: of the thread.
         work: does one batch; what it raises ends the stage and is kept in `failure`.
         alone: says which items come in a batch of their own, after all that arrived before them.
-        threaded: False handles everything in the caller's thread (virtual time).
+        threaded: False handles everything in the caller's thread.
+        gathers: the caller's thread does so in one batch per iteration (virtual time).
     """
 
     def __init__(
-        self, name: str, work: Callable[[Sequence[T]], None], alone: Callable[[T], bool], *, threaded: bool
+        self,
+        name: str,
+        work: Callable[[Sequence[T]], None],
+        alone: Callable[[T], bool],
+        *,
+        threaded: bool,
+        gathers: bool = False,
     ) -> None:
         self._work = work
         self._alone = alone
+        self._gathers = gathers
         self._queue: deque[T] = deque()
         self._room = threading.Condition()
         self._busy = False
@@ -41,11 +52,14 @@ class Stage(Generic[T]):
 
     def put(self, item: T) -> None:
         """Hand over an item; returns at once (unless not threaded)."""
+        if self._thread is None:
+            self._queue.append(item)
+            if not self._gathers or self._alone(item):
+                self._work_off()
+            return
         with self._room:
             self._queue.append(item)
             self._room.notify_all()
-        if self._thread is None:
-            self._work(self._take())
 
     def waiting(self) -> int:
         """Count what has not been taken yet."""
@@ -59,6 +73,9 @@ class Stage(Generic[T]):
 
     def drain(self) -> None:
         """Wait until everything handed over is done, or the stage has failed."""
+        if self._thread is None:
+            self._work_off()
+            return
         with self._room:
             self._room.wait_for(lambda: self.failure is not None or not (self._queue or self._busy))
 
@@ -75,9 +92,18 @@ class Stage(Generic[T]):
             self._ending = True
             self._room.notify_all()
         if self._thread is None:
+            self._work_off()
             return True
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
+
+    def _work_off(self) -> None:
+        while self._queue and self.failure is None:
+            try:
+                self._work(self._take())
+            except Exception as error:
+                self.failure = error
+                raise
 
     def _loop(self) -> None:
         while True:
@@ -100,7 +126,7 @@ class Stage(Generic[T]):
 
     def _take(self) -> Sequence[T]:
         batch: list[T] = []
-        while self._queue and len(batch) < BATCH:
+        while self._queue and (len(batch) < BATCH or self._gathers):
             if batch and self._alone(self._queue[0]):
                 break
             batch.append(self._queue.popleft())

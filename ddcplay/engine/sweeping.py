@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from ddcplay.engine.inbox import Inbox
 from ddcplay.model.plan import Target
@@ -12,6 +13,17 @@ from ddcplay.transport.sweep import SweepAnswer
 from ddcplay.units import Clock
 
 Sweep = Callable[[Sequence[Target], PingPolicy, Callable[[SweepAnswer], None], threading.Event | None], None]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedSweep:
+    """A sweep on virtual time: it plans its answers and returns at once.
+
+    Args:
+        begin: gets targets, policy, whom to tell each answer, and whom to tell the end of the sweep.
+    """
+
+    begin: Callable[[Sequence[Target], PingPolicy, Callable[[SweepAnswer], None], Callable[[], None]], None]
 
 
 class Sweeping:
@@ -27,7 +39,7 @@ class Sweeping:
 
     def __init__(
         self,
-        sweep: Sweep,
+        sweep: Sweep | PlannedSweep,
         policy: PingPolicy,
         clock: Clock,
         inbox: Inbox,
@@ -56,10 +68,13 @@ class Sweeping:
         self.rounds += 1
         self.began = self._clock.monotonic()
         self.running = True
-        if self._threaded:
-            threading.Thread(target=self._look, args=(targets, heard), name="sweep", daemon=True).start()
+        if isinstance(self._do, PlannedSweep):
+            self._do.begin(targets, self._policy, heard, lambda: self._inbox.post(self._over))
+        elif self._threaded:
+            arguments = (self._do, targets, heard)
+            threading.Thread(target=self._look, args=arguments, name="sweep", daemon=True).start()
         else:
-            self._look(targets, heard)
+            self._look(self._do, targets, heard)
 
     def stop(self) -> None:
         """End the sweep that goes on, and start no other."""
@@ -70,9 +85,9 @@ class Sweeping:
         if self._failure is not None:
             raise self._failure
 
-    def _look(self, targets: Sequence[Target], heard: Callable[[SweepAnswer], None]) -> None:
+    def _look(self, sweep: Sweep, targets: Sequence[Target], heard: Callable[[SweepAnswer], None]) -> None:
         try:
-            self._do(targets, self._policy, heard, self._off)
+            sweep(targets, self._policy, heard, self._off)
         except BaseException as error:  # noqa: BLE001 - raised again by `check`
             self._failure = error
         self._inbox.post(self._over)

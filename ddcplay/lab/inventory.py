@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ddcplay.lab.blueprint import LabConfig, LabHost
+from ddcplay.lab.blueprint import LabConfig, LabHost, school
 
 
 def inventory_yaml(config: LabConfig, endpoints: Mapping[str, tuple[str, int]], ca_path: Path | None) -> str:
@@ -66,3 +66,26 @@ def _write_groups(lines: list[str], groups: Mapping[str, Any], indent: int) -> N
             _write_groups(lines, node["children"], indent + 4)
         if not node:
             lines[-1] += " {}"
+
+
+def virtual_inventory(pcs: int, rooms: int) -> str:
+    """Write the inventory of PCs that exist on virtual time alone: `lab01-pc01` … in `lab01` … under `labs`.
+
+    Args:
+        pcs: how many in all.
+        rooms: over how many rooms they are spread.
+    """
+    groups: dict[str, dict[str, dict[str, dict[str, str]]]] = {}
+    for host in school(pcs, rooms).hosts:
+        group = host.groups[-1]
+        hosts = groups.setdefault(group, {"hosts": {}})["hosts"]
+        hosts[host.name] = {"ansible_host": f"10.77.{len(groups)}.{len(hosts) + 1}"}
+    labs = {
+        "vars": {
+            "ansible_connection": "winrm",
+            "ansible_user": "LAB\\collector",
+            "ansible_password": "none: nothing is contacted",
+        },
+        "children": groups,
+    }
+    return json.dumps({"all": {"children": {"labs": labs}}}, indent=2) + "\n"

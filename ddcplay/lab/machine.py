@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ddcplay.lab.drives import Drive, drive
 from ddcplay.lab.people import Logon, Session, logons, overlap_s, remote_sessions
@@ -27,6 +28,11 @@ _CPUS = (
     ("12th Gen Intel(R) Core(TM) i5-12400", 2500, 6, 12),
 )
 _GIB = 1024**3
+_SERVICES = (
+    *((name, 0) for name in ("System Idle Process", "System", "smss.exe", "csrss.exe", "wininit.exe")),
+    *((name, 0) for name in ("services.exe", "lsass.exe", *["svchost.exe"] * 12, "spoolsv.exe")),
+)
+_DESKTOP = ("explorer.exe", "sihost.exe", "chrome.exe", "WINWORD.EXE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +93,7 @@ class Machine:
     @property
     def timetable(self) -> Timetable:
         """When it is on and who uses it."""
-        return Timetable(self.seed, self.name, self.room)
+        return _timetable(self.seed, self.name, self.room)
 
     @property
     def system(self) -> tuple[str, str]:
@@ -213,19 +219,14 @@ class Machine:
         """Return the share of idle processor time while nobody uses it, 0 to 1."""
         return 0.93 + 0.06 * self._chance("idle")
 
-    def processes(self, time: float) -> tuple[Process, ...]:
-        """Return the task list; a console user adds a desktop."""
-        names = [
-            ("System Idle Process", 0),
-            ("System", 0),
-            ("smss.exe", 0),
-            ("csrss.exe", 0),
-            ("wininit.exe", 0),
-        ]
-        names += [("services.exe", 0), ("lsass.exe", 0), *[("svchost.exe", 0)] * 12, ("spoolsv.exe", 0)]
+    def process_count(self, time: float) -> int:
+        """Return how many processes the task list has."""
+        return len(_SERVICES) + len(_DESKTOP) * len(self.sessions(time))
+
+    def processes(self, time: float, only: str = "") -> tuple[Process, ...]:
+        """Return the task list, or its rows of one name; a console user adds a desktop."""
         sessions = {session.number: session for session in self.sessions(time)}
-        for number in sessions:
-            names += [(name, number) for name in ("explorer.exe", "sihost.exe", "chrome.exe", "WINWORD.EXE")]
+        names = [*_SERVICES, *((name, number) for number in sessions for name in _DESKTOP)]
         return tuple(
             Process(
                 name,
@@ -235,7 +236,13 @@ class Machine:
                 sessions[session].desktop_at(time) if session else None,
             )
             for row, (name, session) in enumerate(names)
+            if not only or name == only
         )
 
     def _chance(self, what: str) -> float:
         return chance(self.seed, self.name, what)
+
+
+@lru_cache(maxsize=16384)
+def _timetable(seed: int, name: str, room: str) -> Timetable:
+    return Timetable(seed, name, room)

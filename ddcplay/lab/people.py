@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ddcplay.lab.timetable import Timetable, chance
 
@@ -65,6 +66,7 @@ def remote_sessions(seed: int, host: str, time: float, since: float) -> Iterator
             yield Session(2 + seat, f"admin{int(draw * 90):02d}", start, "rdp")
 
 
+@lru_cache(maxsize=1024)
 def overlap_s(table: Timetable, start: float, end: float) -> float:
     """Return for how many seconds of a stretch somebody was logged on at the console."""
     return sum(min(end, last) - max(start, first) for first, last, _ in table.logons(start, end))

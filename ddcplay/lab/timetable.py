@@ -32,6 +32,7 @@ class Stay:
     logons: tuple[tuple[float, float, str], ...] = ()
 
 
+@lru_cache(maxsize=65536)
 def chance(*parts: object) -> float:
     """Return a number in [0, 1) that only depends on `parts`."""
     digest = hashlib.blake2b("\x1f".join(map(str, parts)).encode(), digest_size=7).digest()
@@ -58,11 +59,7 @@ class Timetable:
 
     def stay(self, time: float) -> Stay | None:
         """Return the stretch around a Unix time in which the PC is on, None when it is off."""
-        day = int(time // _DAY_S)
-        for stay in (*_stays(self, day - 1), *_stays(self, day)):
-            if stay.start <= time < stay.end:
-                return stay
-        return None
+        return _stay_at(self, time)
 
     def user(self, time: float) -> str | None:
         """Return who is logged on at the console at a Unix time, None for nobody."""
@@ -88,6 +85,16 @@ class Timetable:
     def never_off(self) -> bool:
         """Say whether nobody ever switches this PC off."""
         return chance(self.seed, self.host, "always") < 0.2
+
+
+@lru_cache(maxsize=1024)
+def _stay_at(table: Timetable, time: float) -> Stay | None:
+    """Return the stretch around a Unix time; a visit asks for the same moment again and again."""
+    day = int(time // _DAY_S)
+    for stay in (*_stays(table, day - 1), *_stays(table, day)):
+        if stay.start <= time < stay.end:
+            return stay
+    return None
 
 
 @lru_cache(maxsize=16384)

@@ -18,11 +18,8 @@ _EPOCH_1601_S = 11_644_473_600
 
 def rows_of(machine: Machine, now: float, namespace: str, name: str) -> tuple[str, list[Row]] | None:
     """Return the true name and the instances of a class; None when the namespace does not have it."""
-    classes = _CLASSES[namespace.lower()] if has_namespace(machine, namespace) else {}
-    for known, build in classes.items():
-        if known.lower() == name.lower():
-            return known, build(machine, now)
-    return None
+    known = _BY_NAME.get((namespace.lower(), name.lower())) if has_namespace(machine, namespace) else None
+    return None if known is None else (known[0], known[1](machine, now))
 
 
 def has_namespace(machine: Machine, namespace: str) -> bool:
@@ -45,7 +42,7 @@ def _operating_system(machine: Machine, now: float) -> list[Row]:
             "InstallDate": moment(1_690_000_000 + machine.seed % 1000 * 3600),
             "LastBootUpTime": precise(machine.booted_at(now)),
             "LocalDateTime": precise(now, 3),
-            "NumberOfProcesses": len(machine.processes(now)),
+            "NumberOfProcesses": machine.process_count(now),
             "NumberOfUsers": 1 + len(machine.sessions(now)),
             "OSArchitecture": "64-bit",
             "ProductType": 3 if machine.windows == "server" else 1,
@@ -185,15 +182,20 @@ def _system_counters(machine: Machine, now: float) -> list[Row]:
     return [
         {
             "Frequency_Object": _TICKS_PER_S,
-            "Processes": len(machine.processes(now)),
+            "Processes": machine.process_count(now),
             "SystemUpTime": boot,
-            "Threads": 40 * len(machine.processes(now)),
+            "Threads": 40 * machine.process_count(now),
             "Timestamp_Object": int((now + _EPOCH_1601_S) * _TICKS_PER_S),
         }
     ]
 
 
 def _processes(machine: Machine, now: float) -> list[Row]:
+    return processes_named(machine, now, "")
+
+
+def processes_named(machine: Machine, now: float, name: str) -> list[Row]:
+    """Return the rows of Win32_Process of one name, of all with ""."""
     boot = machine.booted_at(now)
     return [
         {
@@ -207,7 +209,7 @@ def _processes(machine: Machine, now: float) -> list[Row]:
             "SessionId": row.session,
             "WorkingSetSize": row.memory_kib * 1024,
         }
-        for row in machine.processes(now)
+        for row in machine.processes(now, name)
     ]
 
 
@@ -274,4 +276,9 @@ _CLASSES: dict[str, dict[str, Callable[[Machine, float], list[Row]]]] = {
         "MSFT_PhysicalDisk": wmi_drives.storage_disks,
         "MSFT_StorageReliabilityCounter": wmi_drives.reliability,
     },
+}
+_BY_NAME = {
+    (namespace, name.lower()): (name, build)
+    for namespace, classes in _CLASSES.items()
+    for name, build in classes.items()
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ddcplay.lab.wmi import Row, Value
 
@@ -64,6 +65,19 @@ def parse(text: str) -> Query:
         where.append(token[1])
         position = token.end()
     return Query(columns, match["name"], tuple(where))
+
+
+@lru_cache(maxsize=1024)
+def equality(query: Query) -> tuple[str, Value] | None:
+    """Return column (lower case) and value of a condition that is one `=`, None for any other condition."""
+    if len(query.where) != 3 or query.where[1] != "=":
+        return None
+    return query.where[0].lower(), _literal(query.where[2])
+
+
+def is_equal(value: Value, wanted: Value) -> bool:
+    """Say whether `=` holds; null equals nothing."""
+    return value is not None and wanted is not None and _order(value, wanted) == 0
 
 
 class _Condition:
