@@ -11,6 +11,10 @@ from ddcplay.filtering.trouble import DataError, kind_of
 MAX_DEPTH = 100
 """Levels of lists and mappings; what is nested deeper is no data of a program that means well."""
 
+MAX_VALUES = 5_000_000
+MAX_LETTERS = 64 * 1024 * 1024
+"""Of all of data; parts that stand in it several times count each time, as they do once it is written."""
+
 
 def read_json(text: str) -> object:
     """Read one JSON document; numbers that are none (NaN, Infinity, 1e999) are null, integers stay whole.
@@ -51,12 +55,13 @@ def _valid(value: object) -> object:
 
 
 def check_json(value: object) -> None:
-    """Refuse what JSON cannot hold or what is nested too deep.
+    """Refuse what JSON cannot hold, what is nested too deep and what is too much.
 
     Raises:
         DataError: naming the kind of what was found.
     """
     level: list[object] = [value]
+    values = letters = 0
     for _ in range(MAX_DEPTH):
         below: list[object] = []
         for part in level:
@@ -65,10 +70,18 @@ def check_json(value: object) -> None:
                 below.extend(part.values())
             elif isinstance(part, list | tuple):
                 below.extend(part)
+            elif isinstance(part, str):
+                letters += len(part)
             elif isinstance(part, float) and not math.isfinite(part):
                 raise DataError(f"data holds {part}, which JSON does not have", "make it null")
-            elif not (part is None or isinstance(part, str | bool | int | float)):
+            elif not (part is None or isinstance(part, bool | int | float)):
                 raise DataError(f"data holds {kind_of(part)}, which JSON does not have", "make it text")
+            if values + len(below) > MAX_VALUES or letters > MAX_LETTERS:
+                raise DataError(
+                    f"data holds more than {MAX_VALUES} values or {MAX_LETTERS >> 20} Mi letters",
+                    "keep less of it; a field that holds the whole output in each row grows with its square",
+                )
+        values += len(below)
         if not below:
             return
         level = below

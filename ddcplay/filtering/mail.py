@@ -9,9 +9,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    WithJsonSchema,
+    model_validator,
+)
 
 from ddcplay.errors import DdcplayError
 from ddcplay.filtering.base import Filter, FilterContext, Record
@@ -113,6 +121,17 @@ class Email(Filter):
             BeforeValidator(_tuple),
         ] = ()
         to: Annotated[Names | tuple[()], AfterValidator(_addresses)] = ()
+
+        @model_validator(mode="after")
+        def _attached_to_what(self) -> Self:
+            if self.attach and not self.immediate:
+                # A digest is made when the outputs have gone to the archive already.
+                raise OptionError(
+                    "attach goes with a mail of its own, not with the digest",
+                    "add immediate: true",
+                    ("attach",),
+                )
+            return self
 
     options: Options
 

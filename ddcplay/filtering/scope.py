@@ -35,13 +35,20 @@ class RecordView(Mapping[str, object]):
         record: what is shown.
     """
 
-    __slots__ = ("_record",)
+    __slots__ = ("_asked", "_record")
 
     def __init__(self, record: Record) -> None:
         self._record = record
+        self._asked: dict[str, object] = {}
+        """What was asked for already: a template of a thousand rows decodes an output once."""
 
     def __getitem__(self, name: str) -> object:
-        return _RECORD_FIELDS[name](self._record)
+        if name not in self._asked:
+            self._asked[name] = _RECORD_FIELDS[name](self._record)
+        return self._asked[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in _RECORD_FIELDS
 
     def __iter__(self) -> Iterator[str]:
         return iter(_RECORD_FIELDS)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, ClassVar, Self
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from ddcplay.filtering.base import DropRecord, Filter, FilterContext, Record
+from ddcplay.filtering.json_values import MAX_LETTERS
 from ddcplay.filtering.options import Condition, OptionError, Paths, short_form
 from ddcplay.filtering.paths import JmesPath, PathError, omitted, picked, tree_of
 from ddcplay.filtering.scope import RecordScope
@@ -47,14 +48,25 @@ class Set(Filter):
         scope = RecordScope(record, context)
         data = record.data
         if isinstance(data, list):
-            return record.with_data([self._row(row, scope.with_item(row)) for row in data])
+            return record.with_data(list(self._rows(data, scope)))
         if data is not None and not isinstance(data, Mapping):
             raise DataError(
                 f"set needs a mapping or rows, data is {kind_of(data)}", "put `parse` or `pick` before it"
             )
         return record.with_data(self._filled(data or {}, scope))
 
-    def _row(self, row: object, scope: RecordScope) -> object:
+    def _rows(self, rows: list[object], scope: RecordScope) -> Iterator[object]:
+        letters = 0
+        for row in rows:
+            filled = self._row(row, scope.with_item(row))
+            letters += sum(len(value) for name in self._fields if isinstance(value := filled[name], str))
+            if letters > MAX_LETTERS:  # a whole output in each of its rows grows with its square
+                raise DataError(
+                    f"set makes more than {MAX_LETTERS >> 20} Mi letters", "put less into each row"
+                )
+            yield filled
+
+    def _row(self, row: object, scope: RecordScope) -> dict[str, object]:
         if not isinstance(row, Mapping):
             raise DataError(
                 f"set needs rows with fields, a row is {kind_of(row)}", "make rows mappings with `pick`"

@@ -118,6 +118,7 @@ def test_a_subject_is_one_printable_line(evil: str) -> None:
         {"to": ["it@example.edu\nBcc: evil@example.org"]},
         {"to": ["nobody"]},
         {"attach": ["disk"]},
+        {"attach": ["stdout"]},
         {"text": "{{ item.x }}"},
         {"immediate": "yes"},
     ],
@@ -161,3 +162,12 @@ def test_a_literal_address_is_never_shown(bench: Any, written: object) -> None:
 
 def test_the_text_of_a_mail_is_not_in_its_repr(bench: Any) -> None:
     assert "password" not in repr(MailItem("password"))
+
+
+def test_data_that_grows_with_its_square_is_refused(bench):
+    text = "x" * 100_000
+    with pytest.raises(DataError, match="more than"):
+        bench("store").run([{"line": text} for _ in range(1_000)])
+    part = list(range(10_000))
+    with pytest.raises(DataError, match="more than"):
+        bench("store").run([part] * 1_000)

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from ddcplay.errors import DdcplayError
 from ddcplay.filtering.base import DropRecord
+from ddcplay.filtering.trouble import DataError
 
 DISKS = {"disks": [{"device": "C:", "free": 3, "size": 10}, {"device": "D:", "free": 9, "size": 10}]}
 
@@ -166,3 +167,15 @@ def test_a_misspelt_name_is_told_the_nearest_one(bench: Any) -> None:
     with pytest.raises(ValidationError) as caught:
         bench("when", "dta.x > 1")
     assert caught.value.errors()[0]["ctx"]["error"].hint == "did you mean 'data'?"
+
+
+def test_the_whole_output_in_each_of_its_rows_is_refused(bench):
+    rows = [{"number": number} for number in range(2_000)]
+    with pytest.raises(DataError, match="more than 64 Mi letters"):
+        bench("set", {"all": "{{ record.stdout }}!"}).run(rows, stdout_bytes=b"x" * 100_000)
+
+
+def test_an_output_is_decoded_once_for_all_rows(bench):
+    rows = [{"number": number} for number in range(50)]
+    data = bench("set", {"all": "{{ record.stdout }}"}).data(rows, stdout_bytes=b"x" * 100_000)
+    assert len({id(row["all"]) for row in data}) == 1
