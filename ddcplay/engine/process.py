@@ -109,14 +109,14 @@ def _resolve_shared(secrets: SecretStore, setups: Sequence[ExperimentSetup]) -> 
             secrets.resolve(SecretRef(scheme, value))
 
 
-def _secret_names(settings: Settings, setups: Sequence[ExperimentSetup]) -> tuple[str, ...]:
-    """Return the variables of the environment that hold secrets, which user code must not see."""
+def _secrets_of(settings: Settings, setups: Sequence[ExperimentSetup]) -> list[SecretRef]:
+    """Return every secret that is known before anything runs."""
     smtp = settings.smtp
-    known = [settings.heartbeat, smtp.password if smtp else None, settings.database]
+    known: list[object] = [settings.heartbeat, smtp.password if smtp else None, settings.database]
     for setup in setups:
         known += [host.target.password for host in setup.plan.hosts]
         known += addresses_of(setup.play).values()
-    return tuple({each.value for each in known if isinstance(each, SecretRef) and each.scheme == "env"})
+    return [each for each in known if isinstance(each, SecretRef)]
 
 
 @contextmanager
@@ -164,7 +164,11 @@ def _services(
 
     root = settings.project_root
     folders = (root, root / "filters")
-    hidden = _secret_names(settings, setups)
+    known = _secrets_of(settings, setups)
+    for secret in known:
+        if secret.scheme == "plain":  # written out in a file: kept out of texts before it is first used
+            redactor.add(secret.value)
+    hidden = tuple({each.value for each in known if each.scheme == "env"})
     filters = FilterMeans(folders, settings.filter_timeout_s, redactor.text, root, hidden)
     post = PostOffice(
         settings,
