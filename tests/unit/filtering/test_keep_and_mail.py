@@ -164,7 +164,7 @@ def test_the_text_of_a_mail_is_not_in_its_repr(bench: Any) -> None:
     assert "password" not in repr(MailItem("password"))
 
 
-def test_data_that_grows_with_its_square_is_refused(bench):
+def test_data_that_grows_with_its_square_is_refused(bench: Any) -> None:
     text = "x" * 100_000
     with pytest.raises(DataError, match="more than"):
         bench("store").run([{"line": text} for _ in range(1_000)])

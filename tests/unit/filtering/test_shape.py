@@ -169,13 +169,13 @@ def test_a_misspelt_name_is_told_the_nearest_one(bench: Any) -> None:
     assert caught.value.errors()[0]["ctx"]["error"].hint == "did you mean 'data'?"
 
 
-def test_the_whole_output_in_each_of_its_rows_is_refused(bench):
+def test_the_whole_output_in_each_of_its_rows_is_refused(bench: Any) -> None:
     rows = [{"number": number} for number in range(2_000)]
     with pytest.raises(DataError, match="more than 64 Mi letters"):
         bench("set", {"all": "{{ record.stdout }}!"}).run(rows, stdout_bytes=b"x" * 100_000)
 
 
-def test_an_output_is_decoded_once_for_all_rows(bench):
+def test_an_output_is_decoded_once_for_all_rows(bench: Any) -> None:
     rows = [{"number": number} for number in range(50)]
     data = bench("set", {"all": "{{ record.stdout }}"}).data(rows, stdout_bytes=b"x" * 100_000)
     assert len({id(row["all"]) for row in data}) == 1
