@@ -83,6 +83,7 @@ class Chains:
         self._codepages = {
             (host.host, probe.name): probe.codepage for host in plan.hosts for probe in host.probes
         }
+        self._unwritten: dict[tuple[str, str], object] = {}
         self._warned: set[str] = set()
         self._places = {"": directory}
         self._states = store.states() if self._chains else {}
@@ -91,7 +92,9 @@ class Chains:
     def open(self) -> None:
         """Open the filters that are not open; a filter that cannot be opened fails its probe's attempts."""
         for probe, chain in self._chains.items():
-            self._note(probe, chain.open(self._pool_contexts(probe, 0)))
+            gathered = chain.open(self._pool_contexts(probe, 0))
+            self._keep(probe, gathered.states)
+            self._note(probe, gathered)
 
     def run(self, pending: PendingAttempt) -> ChainDone:
         """Send one attempt through its chain.
@@ -121,14 +124,13 @@ class Chains:
         Returns:
             (probe, filter label) → state that changed.
         """
-        states: dict[tuple[str, str], object] = {}
         for probe, chain in self._chains.items():
             contexts = self._pool_contexts(probe, iteration)
-            for gathered in (chain.iteration_end(contexts), chain.open(contexts)):
-                states |= {(probe, label): state for label, state in gathered.states.items()}
+            for call in (chain.iteration_end, chain.open):
+                gathered = call(contexts)
+                self._keep(probe, gathered.states)
                 self._note(probe, gathered)
-        for (probe, label), state in states.items():
-            self._states["", probe, label] = state
+        states, self._unwritten = self._unwritten, {}
         return states
 
     def close(self, *, at_once: bool = False) -> None:
@@ -173,6 +175,11 @@ class Chains:
 
     def _pool_contexts(self, probe: str, iteration: int) -> Callable[[str], FilterContext]:
         return lambda label: self._context(HostView(""), probe, label, iteration)
+
+    def _keep(self, probe: str, states: Mapping[str, object]) -> None:
+        """Take over states of the pool; the end of the iteration writes them."""
+        for label, state in states.items():
+            self._states["", probe, label] = self._unwritten[probe, label] = state
 
     def _note(self, probe: str, gathered: Gathered) -> None:
         if gathered.effects and probe not in self._warned:

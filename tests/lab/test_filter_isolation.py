@@ -197,6 +197,13 @@ def test_iterations_that_waited_for_their_filters_at_a_kill_are_all_closed_by_th
     program.communicate()
     assert len(there.rows("select * from iteration where state = 'open'")) >= 3
 
+    waited = there.rows("select count(*) from attempt")
+    program = there.start("run", "road.yml", "-i", "lab.yml", "--json")
+    assert program.stdout.readline(), "what waits for its filters delays no visit"
+    program.kill()
+    program.communicate()
+    assert there.rows("select count(*) from attempt where chain = 'pending'") > waited
+
     there.write("awake", "")
     there.run("run", "road.yml", "-i", "lab.yml", "--iterations", "1")
     assert there.rows("select * from iteration where state = 'open'") == []
