@@ -21,6 +21,7 @@ from ddcplay.cli import (
     report,
     results,
     run,
+    simulate,
 )
 
 _HELP = """\
@@ -64,6 +65,7 @@ def build_program() -> typer.Typer:
     program.command("clean")(clean.clean_command)
     program.command("prune")(prune.prune_command)
     program.command("replay")(replay.replay_command)
+    program.command("simulate")(simulate.simulate_command)
     program.add_typer(mail.mail_program(), name="mail")
     program.add_typer(lab.lab_program(), name="lab")
     program.command("demo")(lab.demo_command)

@@ -16,8 +16,8 @@ BATCH = 500
 class Stage(Generic[T]):
     """Works on items one batch after another, on its own thread or in the caller's.
 
-    In the caller's thread items may be gathered until one that stands alone arrives (the end of an iteration),
-    or somebody waits for them: so the number of commits does not depend on the number of items.
+    In the caller's thread items may be gathered until one that stands alone arrives (the end of an
+    iteration), or somebody waits for them: so the number of commits does not depend on that of items.
 
     Args:
         name: of the thread.
