@@ -103,6 +103,7 @@ def check_command(
     Exit code 0 when all is well (warnings are told), 2 when something is wrong.
     """
     from ddcplay import app  # noqa: PLC0415 - as above
+    from ddcplay.cli.volume import volume_lines  # noqa: PLC0415 - as above
     from ddcplay.ui.chain_view import chain_lines  # noqa: PLC0415 - as above
     from ddcplay.ui.safe_text import safe_text  # noqa: PLC0415 - as above
     from ddcplay.ui.words import plural  # noqa: PLC0415 - as above
@@ -114,6 +115,8 @@ def check_command(
     probes = sum(len(item.plan.probe_names) for item in prepared.plays)
     counts = (plural(len(prepared.plays), "play"), plural(len(hosts), "host"), plural(probes, "probe"))
     typer.echo(f"fine: {', '.join(counts)}")
+    for line in volume_lines(prepared):
+        typer.echo(line)
     if verbose:
         for item in prepared.plays:
             about = f"{plural(len(item.plan.hosts), 'host')}, {', '.join(item.plan.probe_names)}"

@@ -6,12 +6,16 @@ import sys
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ddcplay.cli.arguments import DataDir, Directory, Verbose, warn
+from ddcplay.cli.arguments import DataDir, Directory, Verbose, out_console, warn
 from ddcplay.cli.guard import guarded
+
+if TYPE_CHECKING:
+    from ddcplay.config.settings import Settings
+    from ddcplay.store.trace import TraceLine
 
 
 @guarded
@@ -20,11 +24,18 @@ def trace_command(
         str | None,
         typer.Argument(metavar="EXPERIMENT", help="Experiment or playbook (default: the only one)."),
     ] = None,
+    *,
     probe: Annotated[str | None, typer.Option("--probe", help="Only this probe's trace.")] = None,
     last: Annotated[
         int | None, typer.Option("--last", min=1, help="Only so many of the newest lines.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON line per trace line.")] = False,
+    summary: Annotated[
+        bool,
+        typer.Option("--summary", help="Figures instead: attempts, seconds, when the coordinator was off."),
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON line per trace line, or per summary.")
+    ] = False,
     data_dir: DataDir = None,
     directory: Directory = None,
     verbose: Verbose = 0,  # noqa: ARG001 - read by `guarded`
@@ -36,10 +47,13 @@ def trace_command(
     """
     from ddcplay.cli.experiments import choose_experiments, read_settings  # noqa: PLC0415 - late, for a quick start
 
-    chosen = choose_experiments(experiment, read_settings(directory, data_dir))
+    settings = read_settings(directory, data_dir)
+    chosen = choose_experiments(experiment, settings)
     files = [file for path in chosen for file in trace_files(path, probe)]
     for file in files:
-        if as_json:
+        if summary:
+            _print_summary(file, last, settings, as_json=as_json)
+        elif as_json:
             _print_json(file, last)
         else:
             _print_lines(file, last, titled=len(files) > 1)
@@ -84,16 +98,44 @@ def _print_lines(file: Path, last: int | None, *, titled: bool) -> None:
 def _print_json(file: Path, last: int | None) -> None:
     from dataclasses import asdict  # noqa: PLC0415 - as above
 
-    from ddcplay.errors import StoreError  # noqa: PLC0415 - as above
-    from ddcplay.store.trace import parse_line  # noqa: PLC0415 - as above
     from ddcplay.ui.json_lines import dump_line  # noqa: PLC0415 - as above
 
-    for number, line in enumerate(_lines(file, last), 1):
-        try:
-            parsed = parse_line(line)
-        except StoreError as error:  # a person's note in the file must not hide the lines around it
-            warn([f"{file}, line {number} of those shown: {error.message}"])
-            continue
+    for parsed in _parsed(file, last):
         fields = {"experiment": file.parent.name, "probe": file.stem, **asdict(parsed)}
         sys.stdout.buffer.write(dump_line(fields))
     sys.stdout.buffer.flush()
+
+
+def _print_summary(file: Path, last: int | None, settings: Settings, *, as_json: bool) -> None:
+    from ddcplay.cli.period import play_zone  # noqa: PLC0415 - as above
+    from ddcplay.engine.database import database_url  # noqa: PLC0415 - as above
+    from ddcplay.errors import StoreError  # noqa: PLC0415 - as above
+    from ddcplay.report.words import zone  # noqa: PLC0415 - as above
+    from ddcplay.store.trace_summary import summarise_trace  # noqa: PLC0415 - as above
+    from ddcplay.ui.json_lines import dump_line  # noqa: PLC0415 - as above
+    from ddcplay.ui.trace_summary_view import print_trace_summary, trace_summary_fields  # noqa: PLC0415 - as above
+
+    found = summarise_trace(_parsed(file, last))
+    if found is None:
+        warn([f"{file} has no trace line"])
+    elif as_json:
+        sys.stdout.buffer.write(dump_line(trace_summary_fields(file, found)))
+        sys.stdout.buffer.flush()
+    else:
+        try:
+            where = play_zone(file.parent, database_url(settings), settings)
+        except StoreError:  # DDC's own trace has no database beside it
+            where = zone("UTC")
+        print_trace_summary(out_console(), file, found, where)
+
+
+def _parsed(file: Path, last: int | None) -> Iterator[TraceLine]:
+    """Read trace lines; what is none is told."""
+    from ddcplay.errors import StoreError  # noqa: PLC0415 - as above
+    from ddcplay.store.trace import parse_line  # noqa: PLC0415 - as above
+
+    for number, line in enumerate(_lines(file, last), 1):
+        try:
+            yield parse_line(line)
+        except StoreError as error:  # a person's note in the file must not hide the lines around it
+            warn([f"{file}, line {number} of those shown: {error.message}"])
