@@ -20,14 +20,17 @@ Fill = Callable[..., OutboxTable]
 class Outboxes:
     """Tables that are filled as the engine fills them, and opened again as after a crash."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, url: str | None) -> None:
         self._directory = directory
+        self._url = url
         self._stores: list[ExperimentStore] = []
 
     def filled(self, *kinds: str) -> OutboxTable:
         """Build a table of messages 1, 2, …, added in that order."""
         name = f"exp{len(self._stores)}"
-        store = open_store(self._directory / name, name, play="P", clock_now=1.0, durability="batch")
+        store = open_store(
+            self._directory / name, name, play="P", clock_now=1.0, url=self._url, durability="batch"
+        )
         self._stores.append(store)
         messages = tuple(
             Outgoing(
@@ -42,7 +45,9 @@ class Outboxes:
     def reopened(self) -> OutboxTable:
         name = self._stores[-1].experiment
         self._stores[-1].close()
-        self._stores.append(open_store(self._directory / name, name, play="P", clock_now=1.0))
+        self._stores.append(
+            open_store(self._directory / name, name, play="P", clock_now=1.0, url=self._url)
+        )
         return self._stores[-1].outbox
 
     def close(self) -> None:
@@ -50,9 +55,14 @@ class Outboxes:
             store.close()
 
 
-@pytest.fixture
-def outboxes(tmp_path: Path) -> Iterator[Outboxes]:
-    made = Outboxes(tmp_path)
+POSTGRES = pytest.param("postgres", marks=[pytest.mark.real, pytest.mark.xdist_group("postgres")])
+
+
+@pytest.fixture(params=["sqlite", POSTGRES])
+def outboxes(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Outboxes]:
+    made = Outboxes(
+        tmp_path, None if request.param == "sqlite" else request.getfixturevalue("postgres_url")()
+    )
     yield made
     made.close()
 
