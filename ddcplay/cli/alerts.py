@@ -143,7 +143,7 @@ def silence_command(
     """
     from ddcplay.errors import UsageError  # noqa: PLC0415 - as above
     from ddcplay.store import notes  # noqa: PLC0415 - as above
-    from ddcplay.ui.alerts_view import print_silences, silence_fields  # noqa: PLC0415 - as above
+    from ddcplay.ui.alerts_view import covered_words, print_silences, silence_fields  # noqa: PLC0415 - as above
 
     if sum((bool(matchers), end is not None, listed)) != 1:
         raise UsageError(
@@ -168,6 +168,9 @@ def silence_command(
         print_silences(out_console(), shown, desk.now)
     else:
         typer.echo("nothing is silenced")
+    if matchers and not as_json:
+        # A glob with a slip in it silences nothing, and looks just like one without.
+        typer.echo(covered_words([line for path in desk.chosen for line in desk.covered(path, shown[0][1])]))
 
 
 class _Desk:
@@ -230,6 +233,20 @@ class _Desk:
             silence = covering(silences, alert.identity, alert.severity, about, self.now)
             found.append(AlertLine(alert, acknowledged, silence))
         return found
+
+    def covered(self, path: Path, silence: Silence) -> list[AlertLine]:
+        """Return an experiment's alerts that fire and that a silence covers."""
+        from ddcplay.alerting.book import groups_of  # noqa: PLC0415 - as above
+        from ddcplay.alerting.silence import covers  # noqa: PLC0415 - as above
+
+        groups = self._groups() if any(key == "group" for key, _ in silence.matchers) else {}
+        return [
+            line
+            for line in self.lines(path, pending=False)
+            if covers(
+                silence, line.alert.identity, line.alert.severity, groups_of(line.alert, groups), self.now
+            )
+        ]
 
     def silences(self) -> list[tuple[str, Silence]]:
         """Return the silences of all chosen experiments that are not over."""

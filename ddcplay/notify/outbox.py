@@ -191,7 +191,7 @@ class Outbox:
             return
         self._in_trouble.add(place)
         told = f"{message.kind} cannot be sent, it waits and is tried again: {error}"
-        self._tell(f"{told}\n{self._redact(hint)}" if hint else told)
+        self._tell(f"{told} ({self._redact(hint)})" if hint else told)
 
     def _well_again(self, message: Outgoing) -> None:
         place = (message.kind, message.target)

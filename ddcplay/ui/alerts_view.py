@@ -145,11 +145,22 @@ def silence_words(experiment: str, silence: Silence, now: float) -> str:
     return f"silence {silence.id} of {safe_text(experiment)}: {about}{begins} {until}{by}{comment}"
 
 
+def covered_words(lines: Sequence[AlertLine]) -> str:
+    """Write which of the alerts that fire a new silence covers."""
+    if not lines:
+        return "nothing that fires now is covered; what begins to fire later may be"
+    return f"covers now: {_named(lines)}"
+
+
 def taken_words(lines: Sequence[AlertLine]) -> str:
     """Write which alerts have just been acknowledged."""
+    return f"acknowledged {plural(len(lines), 'alert')}: {_named(lines)}"
+
+
+def _named(lines: Sequence[AlertLine]) -> str:
     named = [identity_words(line.alert) for line in lines[:10]]
     more = f" and {len(lines) - len(named)} more" if len(lines) > len(named) else ""
-    return f"acknowledged {plural(len(lines), 'alert')}: {', '.join(named)}{more}"
+    return ", ".join(named) + more
 
 
 def identity_words(alert: AlertUpdate) -> str:

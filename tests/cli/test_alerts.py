@@ -110,7 +110,7 @@ def test_a_silence_is_heard_and_what_still_fires_is_told_after_its_end(coordinat
     done = inside("alerts", "silence", "name=low_disk", "host=pc*", "--for", "2h", "--comment", "new disks")
     assert done.returncode == 0
     assert done.stdout.startswith("silence 1 of usage: name=low_disk host=pc* until ")
-    assert done.stdout.rstrip().endswith(": new disks")
+    assert ": new disks\nnothing that fires now is covered" in done.stdout
     coordinator.hear()
     coordinator.find(low())
     assert coordinator.hear() == ()
@@ -120,6 +120,14 @@ def test_a_silence_is_heard_and_what_still_fires_is_told_after_its_end(coordinat
     assert inside("alerts", "silence", "--end", "1").stdout.startswith("silence 1 of usage: ")
     assert [event.what.value for event in coordinator.hear()] == ["fired"]
     assert inside("alerts", "silence", "--list").stdout == "nothing is silenced\n"
+
+
+@pytest.mark.parametrize("glob", ["name=low*", "host=PC01"])
+def test_a_new_silence_says_what_it_covers(coordinator, inside, glob):
+    coordinator.find(low())
+    inside("alerts", "silence", "name=low_disk", "--for", "3d")  # a longer one covers it, too
+    done = inside("alerts", "silence", glob, "--for", "2h")
+    assert done.stdout.endswith("\ncovers now: low_disk pc01 C:\n")
 
 
 def test_silences_are_listed(coordinator, inside):
