@@ -45,9 +45,7 @@ class Outboxes:
     def reopened(self) -> OutboxTable:
         name = self._stores[-1].experiment
         self._stores[-1].close()
-        self._stores.append(
-            open_store(self._directory / name, name, play="P", clock_now=1.0, url=self._url)
-        )
+        self._stores.append(open_store(self._directory / name, name, play="P", clock_now=1.0, url=self._url))
         return self._stores[-1].outbox
 
     def close(self) -> None:
