@@ -303,6 +303,8 @@ def values_at(rows: Sequence[Row], path: Path) -> list[object]:
 def column_values(rows: Sequence[Row], column: Column) -> list[object]:
     """Return a column of rows, each value of the column's type or None."""
     values = values_at(rows, column.path)
+    if len(column.path) < _DEEPEST:  # a mapping has columns of its own
+        values = [None if type(value) is dict else value for value in values]
     if column.type == "number":
         return [float(value) if type(value) is int else value for value in values]
     if column.type == "json":
