@@ -15,12 +15,13 @@ from ddcplay.store.experiment_store import ExperimentStore, open_store
 class Bench:
     """An experiment that can be closed and opened again, as after a crash."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, url: str | None = None) -> None:
         self.directory = directory
+        self.url = url
         self.store = self._open()
 
     def _open(self) -> ExperimentStore:
-        return open_store(self.directory, "exp", play="Play", clock_now=500.0)
+        return open_store(self.directory, "exp", play="Play", clock_now=500.0, url=self.url)
 
     def reopen(self) -> ExperimentStore:
         self.store.close()
@@ -75,12 +76,12 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 
 @pytest.fixture
-def make_bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Bench]]:
+def make_bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Bench]]:
     """Build as many experiments as a property needs."""
     made: list[Bench] = []
 
-    def build() -> Bench:
-        made.append(Bench(tmp_path_factory.mktemp("exp") / "exp"))
+    def build(url: str | None = None) -> Bench:
+        made.append(Bench(tmp_path_factory.mktemp("exp") / "exp", url))
         return made[-1]
 
     yield build

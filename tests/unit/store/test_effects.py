@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Protocol
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -24,17 +25,30 @@ from ddcplay.model.alert import (
 from ddcplay.model.effects import MailItem, Outgoing, Sample, StaticFact
 from ddcplay.model.result import AttemptResult, Reason
 from ddcplay.store.base import ChainDone, IterationEffects, StoredEvent, StoredSample
+from ddcplay.store.dialect import database_url
 from ddcplay.store.experiment_store import ExperimentStore
 from ddcplay.store.queries import open_reader
 
 
+POSTGRES = pytest.param("postgres", marks=[pytest.mark.real, pytest.mark.xdist_group("postgres")])
+
+
 class Bench(Protocol):
-    directory: object
+    directory: Path
+    url: str | None
     store: ExperimentStore
 
     def reopen(self) -> ExperimentStore: ...
     def begin(self, iteration: int) -> None: ...
     def result(self, iteration: int, host: str = ..., probe: str = ..., **more: object) -> AttemptResult: ...
+
+
+@pytest.fixture(params=["sqlite", POSTGRES])
+def bench(request: pytest.FixtureRequest) -> Bench:
+    """Return an experiment in a file or on a server."""
+    url = None if request.param == "sqlite" else request.getfixturevalue("postgres_url")()
+    made: Bench = request.getfixturevalue("make_bench")(url)
+    return made
 
 
 IDENTITY = AlertIdentity("exp", "low_disk", "pc1", "C:")
@@ -50,8 +64,12 @@ def chain(bench: Bench, iteration: int, host: str = "pc1", **fields: object) -> 
 
 
 def rows(bench: Bench, query: str) -> list[tuple[object, ...]]:
-    with sqlite3.connect(f"{bench.directory}/experiment.db") as connection:
-        return connection.execute(query).fetchall()
+    engine = sa.create_engine(database_url(bench.directory / "experiment.db", bench.url))
+    with engine.begin() as connection:
+        done = connection.exec_driver_sql(query)
+        found = [tuple(row) for row in done] if done.returns_rows else []
+    engine.dispose()
+    return found
 
 
 def test_everything_a_chain_leaves_is_found_after_a_restart(bench: Bench) -> None:
@@ -81,7 +99,7 @@ def test_everything_a_chain_leaves_is_found_after_a_restart(bench: Bench) -> Non
         StoredEvent(2, 1001.0, item=item, host="pc1", probe="p", iteration=1000),
     )
     assert store.outbox.due(1001.0) == (replace(MAIL, id=1),)
-    with open_reader(bench.directory) as reader:  # type: ignore[arg-type]
+    with open_reader(bench.directory, bench.url) as reader:
         assert tuple(reader.samples("p")) == (
             StoredSample(1, "p", "", "pc1", 1000, 1001.0, [{"device": "C:", "size": 2**64 - 1}], "device"),
             StoredSample(1, "p", "2", "pc1", 1000, 1001.0, {"a": []}, {"a": "b"}),
@@ -187,8 +205,7 @@ def test_a_fresh_alert_has_no_row(bench: Bench) -> None:
 def test_an_alert_of_another_version_keeps_what_both_know(bench: Bench) -> None:
     bench.begin(1000)
     bench.store.commit_chains([chain(bench, 1000, alerts=(AlertUpdate(IDENTITY, AlertState(history="x.")),))])
-    with sqlite3.connect(f"{bench.directory}/experiment.db") as connection:
-        connection.execute("""UPDATE alert SET state = '{"history": "x.", "later": 1}'""")
+    rows(bench, """UPDATE alert SET state = '{"history": "x.", "later": 1}'""")
     assert bench.store.alerts.snapshots()[0].state == AlertState(history="x.")
 
 
@@ -209,7 +226,7 @@ def test_a_digest_tells_what_waited_exactly_once(bench: Bench) -> None:
     assert waiting.event == later
     assert [each.event for each in bench.store.alerts.history(9)] == [FIRED, later, resolved]
     assert [each.event for each in bench.store.alerts.history(1)] == [resolved]
-    assert rows(bench, "SELECT id, told_by FROM event") == [(1, 2), (2, 2), (3, None), (4, 2)]
+    assert rows(bench, "SELECT id, told_by FROM event ORDER BY id") == [(1, 2), (2, 2), (3, None), (4, 2)]
     assert bench.store.outbox.waiting() == 2
     assert bench.store.last_report() == (1000, 1010.0)
     assert bench.store.states() == {("", "p", "count"): {"n": 3}}
