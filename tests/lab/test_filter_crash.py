@@ -32,7 +32,7 @@ PLAY = """\
   hosts: all
   ping: tcp
   concurrency: 6
-  schedule: {every: 2s}
+  schedule: {every: 4s}
   probes:
     - name: first
       command: hostname
@@ -71,7 +71,9 @@ def test_ten_kills_among_filters_double_no_sample_lose_none_and_leave_every_stat
     for _ in range(KILLS):
         program = there.start("run", "road.yml", "-i", "lab.yml", "--json")
         for _ in range(draw.randint(1, 40)):
-            row = json.loads(program.stdout.readline())
+            line = program.stdout.readline()
+            assert line, (seed, program.communicate()[1])
+            row = json.loads(line)
             acknowledged.add((row["iteration"], row["host"], row["probe"], row["outcome"]))
         program.kill()
         program.communicate()

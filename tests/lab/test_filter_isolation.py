@@ -94,7 +94,7 @@ def test_a_filter_that_sleeps_5_s_lengthens_no_iteration_and_the_next_one_waits_
 
     there.write("slow.py", SLEEPER)
     there.write("ddcplay.yml", "max_backlog: 1\n")
-    there.write("road.yml", play("[slow.py:Sleeper, store]", "schedule: {every: 1s}"))
+    there.write("road.yml", play("[slow.py:Sleeper, store]", "schedule: {every: 3s}"))
     program = there.start("run", "road.yml", "-i", "lab.yml", "--iterations", "2", "--json")
     for _ in range(2):
         assert program.stdout.readline()
@@ -189,7 +189,7 @@ def test_iterations_that_waited_for_their_filters_at_a_kill_are_all_closed_by_th
     there = project(LabHost("pc1"), LabHost("pc2"))
     there.write("slow.py", SLEEPER)
     there.write("ddcplay.yml", "filter_timeout: 60s\n")
-    there.write("road.yml", play("[slow.py:Sleeper: {seconds: 30}, store]", "schedule: {every: 1s}"))
+    there.write("road.yml", play("[slow.py:Sleeper: {seconds: 30}, store]", "schedule: {every: 3s}"))
     program = there.start("run", "road.yml", "-i", "lab.yml", "--json")
     for _ in range(6):
         assert program.stdout.readline()
