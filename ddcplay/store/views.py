@@ -157,7 +157,7 @@ def _sqlite_odd(document: str, column: Column) -> str:
         document = f"(SELECT value FROM {inner})"  # noqa: S608 - quoted
     found = f"FROM json_each({document}) WHERE key = {_text(column.path[-1])}"
     if column.type == "unsigned":
-        return f"(SELECT {document} -> fullkey {found})"
+        return f"(SELECT coalesce({document} -> fullkey, value) {found})"  # older SQLite: a float at least
     return f"(SELECT value {found})"
 
 

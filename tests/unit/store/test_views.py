@@ -38,9 +38,9 @@ def test_a_probe_and_its_lists_are_views(bench: Any) -> None:
 
 
 def test_64_bits_without_sign_keep_every_digit(bench: Any) -> None:
-    keep(bench, 1000, {"n": 2**64 - 1, "ä\"'": 2**64 - 2, "rows": [{"n": 2**64 - 3}]})
+    keep(bench, 1000, {"n": 2**64 - 1, "rows": [{"n": 2**64 - 3}]})
     refresh_views_of(bench.directory, None)
-    assert ask(bench, "SELECT * FROM usage")[0][3:] == (str(2**64 - 1), str(2**64 - 2))
+    assert ask(bench, "SELECT n FROM usage") == [(str(2**64 - 1),)]
     assert ask(bench, "SELECT n FROM usage_rows") == [(str(2**64 - 3),)]
 
 
