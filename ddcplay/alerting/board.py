@@ -70,6 +70,7 @@ class Board:
         if groups is not None:
             self._book.groups = groups
         known = frozenset(hosts)
+        self._book.pool = known
         homes = {name: probe for probe, names in rules.items() for name in names or ()}
         for alert in self._book.all():
             new_home = homes.get(alert.identity.name)
@@ -111,9 +112,11 @@ class Board:
         book, policy = self._book, self._policy
         book.groups = view.groups
         if not pool.judge_offline(book, view, policy):
-            if policy.vanish is not None:
+            whole = book.pool <= view.hosts.keys()
+            if policy.vanish is not None and whole:
                 pool.judge_vanish(book, view, policy.vanish, policy.repeat_s)
-            pool.judge_shares(book, view)
+            if whole:  # what a run with --limit sees says nothing about a room or a share
+                pool.judge_shares(book, view)
             if policy.absent is not None:
                 pool.judge_absent(book, view, policy.absent, policy.repeat_s)
             book.settle(view.at)

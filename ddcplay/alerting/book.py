@@ -86,6 +86,8 @@ class Book:
         self.silences = tuple(silences)
         self.groups: Mapping[str, Sequence[str]] = {}
         """Host → its groups."""
+        self.pool: frozenset[str] = frozenset()
+        """Every host of the play, those too that this run leaves alone."""
         self.inhibited: frozenset[str] = frozenset()
         """Hosts whose alerts a greater one stands for."""
         self._alerts: dict[AlertIdentity, AlertUpdate] = {}

@@ -643,3 +643,16 @@ def test_a_rule_that_left_with_its_probe_is_gone():
     board = Board("e", AlertPolicy(), before.updates)
     taken = board.begin({"disks": frozenset({"slow"}), "own": None}, HOSTS, MONDAY_NOON + 60)
     assert [event.what for event in taken.events] == [Happening.GONE]
+
+
+def test_a_run_with_a_limit_judges_nothing_about_the_pool():
+    policy = AlertPolicy(absent=Absent(HOUR), vanish=Vanish(50.0))
+    stage = Stage(policy)
+    told = stage.play("on=20 | on=19 2h | share=4/10 |")
+    assert told == "F absent@pc19; F slow@*"
+    stage.board = Board("e", policy, stage.rows.values())
+    stage.take(stage.board.begin(stage.rules, HOSTS, stage.at))
+    limited = {"pc00": HostSeen(on=True, last_on=stage.at)}
+    view = IterationView(int(stage.at), stage.at + 60, limited, {"lab1": ["pc00"]}, lambda _: ["pc00"])
+    stage.take(stage.board.iteration_end(view))
+    assert "; ".join(stage.told) == told
