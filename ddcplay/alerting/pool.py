@@ -84,7 +84,7 @@ def judge_absent(book: Book, view: IterationView, absent: Absent, repeat_s: floa
         repeat_s = max(repeat_s, absent.for_s)
     members = view.hosts if not absent.of else set(view.members(absent.of))
     for alert in book.all(ABSENT):
-        # One that this run leaves alone (`--limit`) stays as it is; one that left the inventory is gone by now.
+        # One that this run leaves alone (`--limit`) stays; one that left the inventory is gone by now.
         if alert.identity.host not in members and alert.identity.host not in book.pool - view.hosts.keys():
             book.close(alert.identity, view.at)
     for host, seen in view.hosts.items():
