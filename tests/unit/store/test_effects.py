@@ -29,7 +29,6 @@ from ddcplay.store.dialect import database_url
 from ddcplay.store.experiment_store import ExperimentStore
 from ddcplay.store.queries import open_reader
 
-
 POSTGRES = pytest.param("postgres", marks=[pytest.mark.real, pytest.mark.xdist_group("postgres")])
 
 
