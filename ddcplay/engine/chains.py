@@ -218,10 +218,15 @@ class Chains:
 def _lists(data: object) -> object:
     """Make lists of tuples, so that a filter sees what it would see of an attempt read from the database."""
     if isinstance(data, list | tuple):
-        return [_lists(part) for part in cast("Sequence[object]", data)]
+        parts = cast("Sequence[object]", data)
+        return [part if type(part) in _SCALARS else _lists(part) for part in parts]
     if isinstance(data, Mapping):
-        return {key: _lists(part) for key, part in cast("Mapping[str, object]", data).items()}
+        pairs = cast("Mapping[str, object]", data).items()
+        return {key: part if type(part) in _SCALARS else _lists(part) for key, part in pairs}
     return data
+
+
+_SCALARS = frozenset({str, int, float, bool, type(None)})
 
 
 def _sorted(labelled: Sequence[tuple[str, Effect]]) -> _Effects:

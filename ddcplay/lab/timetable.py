@@ -13,7 +13,11 @@ from functools import lru_cache
 
 _DAY_S = 86400
 _HOUR_S = 3600
-_LESSONS = ((8, 10), (10, 12), (13, 15), (15, 17), (17, 19), (19, 21))
+_LESSONS = ((8, 10), (10, 12), (12, 14), (14, 16), (16, 18), (18, 20), (20, 22), (22, 25), (25, 28))
+_SATURDAY_LESSONS = ((8, 10), (10, 12))
+_LATE = 7
+"""From this lesson on the rooms are open for whoever wants to work, until 4 in the morning."""
+_CLOSES_H = 28
 _SATURDAY, _SUNDAY = 5, 6
 
 
@@ -68,12 +72,7 @@ class Timetable:
 
     def logon(self, time: float) -> tuple[float, float, str] | None:
         """Return (start, end, user) of who is logged on at a Unix time, None for nobody."""
-        day = int(time // _DAY_S)
-        for stay in (*_stays(self, day - 1), *_stays(self, day)):
-            for start, end, name in stay.logons:
-                if start <= time < end:
-                    return start, end, name
-        return None
+        return _logon_at(self, time)
 
     def logons(self, start: float, end: float) -> Iterator[tuple[float, float, str]]:
         """Yield (start, end, user) of every console logon that touches a stretch of time, in order."""
@@ -84,7 +83,7 @@ class Timetable:
 
     def never_off(self) -> bool:
         """Say whether nobody ever switches this PC off."""
-        return chance(self.seed, self.host, "always") < 0.2
+        return chance(self.seed, self.host, "always") < 0.08
 
 
 @lru_cache(maxsize=1024)
@@ -94,6 +93,16 @@ def _stay_at(table: Timetable, time: float) -> Stay | None:
     for stay in (*_stays(table, day - 1), *_stays(table, day)):
         if stay.start <= time < stay.end:
             return stay
+    return None
+
+
+@lru_cache(maxsize=1024)
+def _logon_at(table: Timetable, time: float) -> tuple[float, float, str] | None:
+    day = int(time // _DAY_S)
+    for stay in (*_stays(table, day - 1), *_stays(table, day)):
+        for start, end, name in stay.logons:
+            if start <= time < end:
+                return start, end, name
     return None
 
 
@@ -115,10 +124,12 @@ def _stays(table: Timetable, day: int) -> tuple[Stay, ...]:
     if not logons:
         return ()
     last = logons[-1][1]
-    close = midnight + 22 * _HOUR_S + chance(table.seed, table.host, day, "close") * 1800
-    forgotten = chance(table.seed, table.host, day, "night") < 0.2
+    open_late = (day + 3) % 7 < _SATURDAY
+    closes_h = _CLOSES_H if open_late else 21
+    close = midnight + closes_h * _HOUR_S + chance(table.seed, table.host, day, "close") * 1800
+    forgotten = chance(table.seed, table.host, day, "night") < 0.1
     end = midnight + _DAY_S + 7.5 * _HOUR_S if forgotten else max(close, last)
-    if chance(table.seed, table.host, day, "tidy") < 0.4 and not forgotten:
+    if chance(table.seed, table.host, day, "tidy") < 0.85 and not forgotten:
         end = last + 60
     return (Stay(logons[0][0] - 150, end, logons),)
 
@@ -128,14 +139,14 @@ def _logons(table: Timetable, day: int) -> tuple[tuple[float, float, str], ...]:
     weekday = (day + 3) % 7
     if weekday == _SUNDAY:
         return ()
-    lessons = _LESSONS[:2] if weekday == _SATURDAY else _LESSONS
-    held = 0.4 if weekday == _SATURDAY else 0.7
+    lessons = _SATURDAY_LESSONS if weekday == _SATURDAY else _LESSONS
+    held = 0.5 if weekday == _SATURDAY else 0.8
     found = []
     for slot, (first, last) in enumerate(lessons):
         if chance(table.seed, table.room or table.host, day, slot, "lesson") >= held:
             continue
         draw = chance(table.seed, table.host, day, slot, "seat")
-        if draw >= 0.62:
+        if draw >= (0.72 if slot < _LATE else 0.3):
             continue
         start = day * _DAY_S + first * _HOUR_S + draw * 900
         end = day * _DAY_S + last * _HOUR_S - chance(table.seed, table.host, day, slot, "leave") * 1200

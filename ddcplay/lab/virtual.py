@@ -8,6 +8,7 @@ seed, host and moment, so a run that is taken up again gets the same ones.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 from ddcplay.errors import FaultError
@@ -35,20 +36,21 @@ _LOGIN_S = 0.035
 _QUERY_S = 0.012
 _SLOW_S = {"win32_processor": 0.05, "win32_product": 4.0, "win32_quickfixengineering": 0.8}
 
+_FOR_EVER_S = 1e9
 _LASTS_S = {
-    "win32_computersystemproduct": 3600.0,
-    "win32_diskdrive": 3600.0,
-    "win32_networkadapterconfiguration": 3600.0,
-    "win32_processor": 3600.0,
-    "msstoragedriver_failurepredictdata": 3600.0,
-    "msstoragedriver_failurepredictstatus": 3600.0,
-    "msft_physicaldisk": 3600.0,
-    "msft_storagereliabilitycounter": 3600.0,
+    "win32_computersystemproduct": _FOR_EVER_S,
+    "win32_diskdrive": _FOR_EVER_S,
+    "win32_networkadapterconfiguration": _FOR_EVER_S,
+    "win32_processor": _FOR_EVER_S,
+    "msstoragedriver_failurepredictstatus": _FOR_EVER_S,
+    "msft_physicaldisk": _FOR_EVER_S,
+    "msstoragedriver_failurepredictdata": 4 * 3600.0,
+    "msft_storagereliabilitycounter": 4 * 3600.0,
 }
 """Classes that say the same for so many seconds: they are as they were at the last full multiple."""
 
 Rows = tuple[Mapping[str, object], ...]
-Lasting = dict[tuple[str, wql.Query], tuple[float, Rows | FaultError]]
+Lasting = dict[tuple[str, str], tuple[float, Rows | FaultError]]
 """Answers of one PC by namespace and query: which multiple they are of, and what they are."""
 
 
@@ -184,26 +186,26 @@ class VirtualConnection:
         del max_bytes  # what the PCs have is far below
         self._count(1)
         query = _parsed(wql_text)
-        takes_s = (_ROUND_TRIP_S + _SLOW_S.get(query.name.lower(), _QUERY_S)) * self._pace
+        takes_s = (_ROUND_TRIP_S + _SLOW_S.get(query.name, _QUERY_S)) * self._pace
         left_s = deadline.remaining_s()
         deadline.clock.sleep(min(takes_s, left_s))
         if takes_s > left_s:
             raise FaultError("timeout", "the query did not answer in time", "raise the probe's timeout")
-        return self._answered(namespace.replace("\\", "/"), query)
+        return self._answered(namespace.replace("\\", "/"), wql_text, query)
 
-    def _answered(self, namespace: str, query: wql.Query) -> Rows:
+    def _answered(self, namespace: str, text: str, query: wql.Query) -> Rows:
         """Answer, out of an earlier visit's answer where the class says the same for longer."""
-        lasts_s = _LASTS_S.get(query.name.lower())
+        lasts_s = _LASTS_S.get(query.name)
         if lasts_s is None:
             return _answer(self._machine, self._at, namespace, query)
         moment = self._at // lasts_s
-        known = self._lasting.get((namespace, query))
+        known = self._lasting.get((namespace, text))
         if known is None or known[0] != moment:
             try:
                 rows: Rows | FaultError = _answer(self._machine, moment * lasts_s, namespace, query)
             except FaultError as fault:
                 rows = fault
-            known = self._lasting[namespace, query] = (moment, rows)
+            known = self._lasting[namespace, text] = (moment, rows)
         if isinstance(known[1], FaultError):
             raise FaultError(known[1].reason, known[1].message, known[1].hint)
         return known[1]
@@ -236,9 +238,10 @@ class VirtualConnection:
 @lru_cache(maxsize=1024)
 def _parsed(text: str) -> wql.Query:
     try:
-        return wql.parse(text)
+        query = wql.parse(text)
     except wql.WqlError as error:
         raise FaultError("wql", f"{error}: {text[:200]}", "correct the query") from None
+    return replace(query, name=query.name.lower())
 
 
 def _answer(machine: Machine, at: float, namespace: str, query: wql.Query) -> Rows:
@@ -266,7 +269,7 @@ def _answer(machine: Machine, at: float, namespace: str, query: wql.Query) -> Ro
 def _rows(machine: Machine, at: float, namespace: str, query: wql.Query) -> list[wmi.Row] | None:
     """Return the instances that meet the condition, None without such a class."""
     same = wql.equality(query)
-    if same == ("name", "explorer.exe") and query.name.lower() == "win32_process":
+    if same == ("name", "explorer.exe") and query.name == "win32_process":
         return wmi.processes_named(machine, at, "explorer.exe")  # of some twenty that nobody asked for
     found = wmi.rows_of(machine, at, namespace, query.name)
     if found is None or not query.where or not found[1]:

@@ -9,6 +9,7 @@ docs/w32probe.md and the exported codebook; what is not in it does not exist.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 FieldType = Literal["text", "integer", "number", "truth", "time", "list"]
@@ -151,6 +152,7 @@ CODEBOOK: tuple[Field, ...] = (
 """Every field, in the order samples have them."""
 
 
+@lru_cache(maxsize=256)
 def fields_of(table: str, sections: tuple[str, ...] = SECTIONS) -> tuple[Field, ...]:
     """Return the fields of `data` (table "") or of the rows of one of its lists, for some sections."""
     return tuple(

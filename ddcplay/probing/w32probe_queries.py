@@ -7,6 +7,7 @@ the PC a second each (`Win32_Processor.LoadPercentage`) or touch removable drive
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 CIMV2 = "root/cimv2"
 WMI = "root/wmi"
@@ -134,6 +135,7 @@ QUERIES = (
 """In the order they are asked: what moves comes first, so that its readings lie close together."""
 
 
+@lru_cache(maxsize=64)
 def queries_for(sections: tuple[str, ...]) -> tuple[Query, ...]:
     """Return the queries that some sections need, in order."""
     return tuple(query for query in QUERIES if set(query.sections) & set(sections))

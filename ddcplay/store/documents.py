@@ -12,6 +12,8 @@ import json
 import math
 from collections.abc import Mapping
 
+import orjson
+
 from ddcplay.store.rows import storable
 
 _DEEPEST = 100
@@ -23,6 +25,24 @@ def dump_document(value: object) -> str:
 
     NaN and infinities become null, what is no JSON becomes its text; a value is never refused.
     """
+    try:
+        # Plain values go the quick way; NaN becomes null there, too.
+        text = orjson.dumps(value, option=_QUICK).decode()
+        return text if "\\u0000" not in text else _thorough(value)
+    except (TypeError, ValueError, RecursionError):
+        return _thorough(value)
+
+
+_QUICK = (
+    orjson.OPT_SORT_KEYS
+    | orjson.OPT_PASSTHROUGH_DATACLASS
+    | orjson.OPT_PASSTHROUGH_DATETIME
+    | orjson.OPT_PASSTHROUGH_SUBCLASS
+)
+
+
+def _thorough(value: object) -> str:
+    """Write whatever value as JSON."""
     try:
         text = json.dumps(value, allow_nan=False, sort_keys=True, separators=(",", ":"))
     except (TypeError, ValueError, RecursionError):
