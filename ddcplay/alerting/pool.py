@@ -59,8 +59,10 @@ def judge_shares(book: Book, view: IterationView) -> None:
         pct = 100.0 * len(bad) / len(parts)
         message = f"{len(bad)} of {len(parts)} hosts of {share.of or 'the play'} ({pct:.0f} %)"
         if bad:
-            example = bad[0].identity.host + (f": {bad[0].message}" if bad[0].message else "")
-            message += f", such as {example}"
+            # By name: the order in which they came is another one after a restart.
+            example = min(bad, key=lambda part: part.identity.host)
+            message += f", such as {example.identity.host}"
+            message += f": {example.message}" if example.message else ""
         book.observe(
             Finding(
                 alert.identity,
