@@ -163,7 +163,12 @@ class Experiment:
         keep = {probe.name: str(probe.options.get("keep", "always")) for probe in self._play.probes}
         return Pipeline(
             self._plan.experiment,
-            Places(store, Archive(setup.directory, store), TraceFiles(setup.directory), keep),
+            Places(
+                store,
+                Archive(setup.directory, store),
+                TraceFiles(setup.directory, sync=setup.durability != "batch"),
+                keep,
+            ),
             chains,
             telling,
             observers=services.observers,

@@ -65,17 +65,10 @@ def check_json(value: object) -> None:
     for _ in range(MAX_DEPTH):
         below: list[object] = []
         for part in level:
-            if isinstance(part, Mapping):
-                _check_keys(part)
-                below.extend(part.values())
-            elif isinstance(part, list | tuple):
-                below.extend(part)
-            elif isinstance(part, str):
+            if type(part) is str:
                 letters += len(part)
-            elif isinstance(part, float) and not math.isfinite(part):
-                raise DataError(f"data holds {part}, which JSON does not have", "make it null")
-            elif not (part is None or isinstance(part, bool | int | float)):
-                raise DataError(f"data holds {kind_of(part)}, which JSON does not have", "make it text")
+            elif type(part) not in _PLAIN:
+                letters += _opened(part, below)
             if values + len(below) > MAX_VALUES or letters > MAX_LETTERS:
                 raise DataError(
                     f"data holds more than {MAX_VALUES} values or {MAX_LETTERS >> 20} Mi letters",
@@ -86,6 +79,30 @@ def check_json(value: object) -> None:
             return
         level = below
     raise DataError(f"data is nested more than {MAX_DEPTH} levels deep", "let the program print less")
+
+
+_PLAIN = frozenset({int, bool, type(None)})
+"""Types that are always JSON, told at a glance."""
+
+
+def _opened(part: object, below: list[object]) -> int:
+    """Add what a value holds to `below`; returns its letters.
+
+    Raises:
+        DataError: JSON does not have it.
+    """
+    if isinstance(part, Mapping):
+        _check_keys(part)
+        below.extend(part.values())
+    elif isinstance(part, list | tuple):
+        below.extend(part)
+    elif isinstance(part, str):
+        return len(part)
+    elif isinstance(part, float) and not math.isfinite(part):
+        raise DataError(f"data holds {part}, which JSON does not have", "make it null")
+    elif not isinstance(part, int | float):
+        raise DataError(f"data holds {kind_of(part)}, which JSON does not have", "make it text")
+    return 0
 
 
 def _check_keys(mapping: Mapping[object, object]) -> None:

@@ -115,10 +115,12 @@ class TraceFiles:
 
     Args:
         directory: of the experiment.
+        sync: lines are synced to the disk; without, a power loss may take the last ones (`repair`).
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, sync: bool = True) -> None:
         self._directory = directory
+        self._sync = sync
         self._last: dict[str, int] = {}
 
     def path(self, probe: str) -> Path:
@@ -141,7 +143,7 @@ class TraceFiles:
             line = format_line(iteration, tally) + "\n"
             path = self.path(tally.probe)
             with store_faults("write the trace", str(path)):
-                _append_whole(path, line.encode("utf-8"))
+                _append_whole(path, line.encode("utf-8"), sync=self._sync)
             self._last[tally.probe] = iteration
 
     def repair(self, store: ExperimentStore) -> tuple[str, ...]:
@@ -218,20 +220,21 @@ def _iteration_of(line: bytes) -> int:
         return -1
 
 
-def _append_whole(path: Path, line: bytes) -> None:
+def _append_whole(path: Path, line: bytes, *, sync: bool) -> None:
     new = not path.exists()
     descriptor = open_private(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     try:
         before = os.fstat(descriptor).st_size
         try:
             write_all(descriptor, line)
-            os.fsync(descriptor)
+            if sync:
+                os.fsync(descriptor)
         except OSError:
             os.ftruncate(descriptor, before)
             raise
     finally:
         os.close(descriptor)
-    if new:
+    if new and sync:
         sync_directory(path.parent)
 
 
