@@ -21,6 +21,7 @@ from ddcplay.model.alert import (
     AlertIdentity,
     AlertUpdate,
     CheckRow,
+    Happening,
     Severity,
     Status,
 )
@@ -36,6 +37,8 @@ from ddcplay.store.base import ChainDone, IterationEffects, StoredEvent
 from ddcplay.store.experiment_store import ExperimentStore
 from ddcplay.units import Clock
 
+IMMEDIATE_MAILS = 20
+"""Immediate mails of one iteration; what comes on top joins its digest: 169 PCs must not be 169 mails."""
 FLUSH_S = 10.0
 """Seconds at the end of a run for what still waits in the outbox."""
 
@@ -93,6 +96,7 @@ class Telling:
         self._seen = dict(store.seen())
         self._on: dict[str, bool | None] = {}
         self._iteration = 0
+        self._immediate_mails = 0
         self._loose = Taken()
         self._outbox = None if post is None else post.outbox(store.outbox, play)
 
@@ -109,6 +113,7 @@ class Telling:
         """Take notice of an attempt, whatever its filters say of it."""
         if result.iteration != self._iteration:
             self._iteration = result.iteration
+            self._immediate_mails = 0
             self._on = {}
             self._hear(result.started_at)
         if result.reason is Reason.AUTH_BLOCKED:
@@ -130,11 +135,13 @@ class Telling:
             at = result.started_at + result.elapsed_s
             taken = _joined(taken, self._board.check(result.host, result.probe, checks, at))
         self._keep_count(taken.updates)
+        urgent = [item for item in items if item.immediate][: IMMEDIATE_MAILS - self._immediate_mails]
+        self._immediate_mails += len(urgent)
         outgoing: list[Outgoing] = []
         if self._post is not None:
-            outgoing += self._immediate(result, [item for item in items if item.immediate])
+            outgoing += self._immediate(result, urgent)
             outgoing += [self._pushed(result, number, push) for number, push in enumerate(pushes)]
-        later = tuple(item for item in items if not item.immediate)
+        later = tuple(item for item in items if item not in urgent)
         return Told(taken.updates, taken.events, later, tuple(outgoing))
 
     def committed(self, done: Sequence[ChainDone]) -> None:
@@ -214,7 +221,10 @@ class Telling:
         waiting = self._store.alerts.untold()
         if not waiting or (now - waiting[0].at < self._play.alerts.group_wait_s and not last):
             return
-        outgoing = tuple(self._digest(iteration, now, waiting))
+        # While mail is down, reminders would only pile up: what was told stands, and it is reminded of again.
+        stale = all(entry.event is not None and entry.event.what is Happening.REPEATED for entry in waiting)
+        held = stale and self._store.outbox.waiting() > 0
+        outgoing = () if held else tuple(self._digest(iteration, now, waiting))
         told = tuple(entry.id for entry in waiting)
         self._store.tell(iteration, now, IterationEffects(outgoing=outgoing, told=told))
         if self._outbox is not None:

@@ -23,7 +23,7 @@ LAST_RETRY_S = 3600.0
 REFUSED_TRIES = 6
 """A message the server refuses for good is given up after so many tries (about 15 minutes)."""
 
-GIVE_UP_AFTER_S: Mapping[str, float] = {"mail": 7 * 86400.0, "push": 86400.0}
+GIVE_UP_AFTER_S: Mapping[str, float] = {"mail": 30 * 86400.0, "push": 86400.0}
 """A message that could not be sent for other reasons is given up when it is this old."""
 
 _BATCH = 200

@@ -330,3 +330,25 @@ def test_mails_of_filters_join_the_digest_or_leave_at_once(school):
     assert sorted(there.subjects) == ["[exp] 2 notes", "[exp] fire", "[exp] fire"]
     fires = [mail for mail in there.mails if mail["Subject"] == "[exp] fire"]
     assert {next(mail.iter_attachments()).get_content() for mail in fires} == {"fine\r\n"}
+
+
+def test_immediate_mails_of_a_whole_room_are_twenty_and_the_rest_joins_the_digest(school):
+    once = FilterEntry(
+        "email", {"text": "{{ host.name }} on fire", "subject": "fire", "immediate": True}, label="email"
+    )
+    there = school(*(f"pc{number:02}" for number in range(30)), filters=(once,))
+    there.run(1)
+    assert there.subjects.count("[exp] fire") == 20
+    assert there.subjects.count("[exp] 10 notes") == 1
+
+
+def test_reminders_do_not_pile_up_while_the_mail_server_is_away(school):
+    there = school("pc1", alerts=AlertPolicy(email_to=(IT,), repeat_s=3600.0))
+    there.bad = lambda _at: {"pc1"}
+    there.server.stop()
+    there.run(4 * 24)
+    assert [what for _, _, what in there.events()].count("repeated") > 20
+    there.server.start()
+    there.run(8)
+    assert there.subjects[0] == "[exp] pc1 broken: room room"
+    assert len(there.subjects) <= 3
