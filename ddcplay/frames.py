@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ddcplay.frame_columns import ColumnBuilder
 
 Moment = datetime | str | None
+_MAPPED_BYTES = 2**31 - 65536  # the most SQLite takes
 _BATCH = 100  # as many documents as a processor's cache holds: with thousands, reading takes thrice the time
 
 
@@ -208,6 +209,8 @@ def _frame(
 ) -> pd.DataFrame:
     import pandas as pd  # noqa: PLC0415 - as above
 
+    if connection.dialect.name == "sqlite":  # pages are read where they lie: a third of the time is copying
+        connection.exec_driver_sql(f"PRAGMA mmap_size={_MAPPED_BYTES}")
     leading = {name: builder() for name in shape.leading}
     columns: dict[tuple[str, ...], ColumnBuilder] = {}
     lists: set[tuple[str, ...]] = set()
