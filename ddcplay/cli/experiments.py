@@ -43,7 +43,7 @@ def experiment_directories(data_dir: Path, *, shared: bool = False) -> dict[str,
 
 
 def choose_experiments(name: str | None, settings: Settings) -> Sequence[Path]:
-    """Return the directories a command means, at least one.
+    """Return the directories a command means, at least one; says so when what they hold never happened.
 
     Args:
         name: an experiment, a playbook (its experiments), or None for the only experiment.
@@ -52,6 +52,19 @@ def choose_experiments(name: str | None, settings: Settings) -> Sequence[Path]:
     Raises:
         UsageError: no such experiment, or several to choose from.
     """
+    from ddcplay.cli.arguments import warn  # noqa: PLC0415 - as above
+
+    chosen = _chosen(name, settings)
+    warn([f"SIMULATED: {path.name}: no machine was asked" for path in chosen if is_simulated(path)])
+    return chosen
+
+
+def is_simulated(directory: Path) -> bool:
+    """Say whether an experiment lies where `simulate` and `demo` write (design §6)."""
+    return "simulated" in directory.absolute().parts[:-1]
+
+
+def _chosen(name: str | None, settings: Settings) -> Sequence[Path]:
     from ddcplay.errors import UsageError  # noqa: PLC0415 - as above
 
     known = experiment_directories(settings.data_dir, shared=settings.database is not None)
