@@ -20,6 +20,7 @@ from ddcplay.engine.iteration import Iteration
 from ddcplay.engine.pace import Pace
 from ddcplay.engine.pipeline import Closing, Pipeline, Places
 from ddcplay.engine.reporting import Reporting, WriteReport
+from ddcplay.engine.retention import Housekeeping
 from ddcplay.engine.roster import Pair, Roster
 from ddcplay.engine.services import Services
 from ddcplay.engine.single_shot import SingleShot
@@ -160,14 +161,16 @@ class Experiment:
             make=filters.make,
             end=filters.close,
         )
+        archive, kept = Archive(setup.directory, store), None if setup.silent else services.kept
         keep = {probe.name: str(probe.options.get("keep", "always")) for probe in self._play.probes}
         return Pipeline(
             self._plan.experiment,
             Places(
                 store,
-                Archive(setup.directory, store),
+                archive,
                 TraceFiles(setup.directory, sync=setup.durability != "batch"),
                 keep,
+                None if kept is None else Housekeeping(store, archive, kept, self._clock),
             ),
             chains,
             telling,

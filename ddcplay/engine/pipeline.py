@@ -19,9 +19,11 @@ from ddcplay.engine.events import (
     Notice,
     Observers,
 )
+from ddcplay.engine.retention import Housekeeping
 from ddcplay.engine.stage import BATCH, Stage
 from ddcplay.engine.tallies import Tallies
 from ddcplay.engine.telling import Telling
+from ddcplay.errors import StoreError
 from ddcplay.model.result import AttemptResult
 from ddcplay.store.archive import Archive
 from ddcplay.store.base import ChainDone, IterationRecord, IterationState, PendingAttempt
@@ -58,12 +60,14 @@ class Places:
         archive: its cumulative files.
         trace: its trace files.
         keep: probe → `always on_failure on_change never`.
+        keeping: removes what is too old, None to keep everything.
     """
 
     store: ExperimentStore
     archive: Archive
     trace: TraceFiles
     keep: Mapping[str, str]
+    keeping: Housekeeping | None = None
 
 
 class Pipeline:
@@ -295,6 +299,17 @@ class Pipeline:
         )
         self._tallies.clear()
         self._observers.handle(self.last_closed)
+        self._clear_out()
+
+    def _clear_out(self) -> None:
+        """Remove a little of what is too old; trouble with that stops nothing."""
+        if self._places.keeping is None:
+            return
+        try:
+            self._places.keeping.step()
+        except StoreError as error:
+            text = f"old data could not be removed, the next day tries again: {error}"
+            self._observers.handle(Notice("warning", text, self._experiment))
 
 
 def _size(attempt: PendingAttempt) -> int:

@@ -20,6 +20,7 @@ from ddcplay.engine.gate import CredentialGate
 from ddcplay.engine.leftovers import CleanProbe
 from ddcplay.engine.post_office import PostOffice, addresses_of
 from ddcplay.engine.redacted import Redacted
+from ddcplay.engine.retention import Kept
 from ddcplay.engine.services import Services
 from ddcplay.engine.stop import StopRequest
 from ddcplay.engine.sweeping import Sweep
@@ -180,8 +181,17 @@ def _services(
     stop.listen(asked.set)
     threading.Thread(target=watch, daemon=True, name="abort").start()
     try:
+        keep = settings.retention
         yield Services(
-            clock, dispatcher, gate, sweep or real_sweep, observers, stop, filters=filters, post=post
+            clock,
+            dispatcher,
+            gate,
+            sweep or real_sweep,
+            observers,
+            stop,
+            filters=filters,
+            post=post,
+            kept=Kept(keep.archive_s, keep.attempts_s, keep.samples_s),
         )
     finally:
         stop.unlisten(asked.set)

@@ -9,6 +9,7 @@ from ddcplay.engine.events import Observers
 from ddcplay.engine.filters import FilterMeans
 from ddcplay.engine.gate import CredentialGate
 from ddcplay.engine.post_office import PostOffice
+from ddcplay.engine.retention import Kept
 from ddcplay.engine.stop import StopRequest
 from ddcplay.engine.sweeping import PlannedSweep, Sweep
 from ddcplay.units import Clock
@@ -29,6 +30,7 @@ class Services:
         gathers: such a pipeline works once per iteration (virtual time).
         filters: what filters are made with.
         post: what leaves the house, None for nothing.
+        kept: how long data is kept, None for ever.
     """
 
     clock: Clock
@@ -41,3 +43,4 @@ class Services:
     gathers: bool = False
     filters: FilterMeans = field(default_factory=FilterMeans)
     post: PostOffice | None = None
+    kept: Kept | None = None

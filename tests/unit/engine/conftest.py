@@ -176,6 +176,7 @@ class World:
         self.play = Play("Play", "all", "exp", (), late_sweep=False)
         self.line_probe = line_probe
         self.post = None
+        self.kept = None
 
     def sweep(self, targets, policy, on_answer, stop=None):
         self.sweeps.append((self.clock.now(), [target.host for target in targets]))
@@ -212,6 +213,7 @@ class World:
                 self.stop,
                 threaded=False,
                 post=self.post,
+                kept=self.kept,
             )
             made = ExperimentSetup(self.play, self.plan, self.path / "exp", **setup)
             return Experiment(made, services).run()

@@ -8,10 +8,12 @@ from types import SimpleNamespace
 import pytest
 
 from ddcplay.engine.events import AttemptRecorded, IterationClosed, WaitingForNext
+from ddcplay.engine.retention import Kept
 from ddcplay.errors import FaultError
 from ddcplay.model.plan import Skip
 from ddcplay.model.playbook import Schedule
 from ddcplay.model.result import Reason
+from ddcplay.store.blocks import read_blocks
 
 
 def test_one_pass_gives_every_pair_one_row_one_trace_line_and_ends(world):
@@ -211,3 +213,16 @@ def test_rooms_and_probes_are_announced_before_anything_happens(world):
     first = there.events[0]
     assert (first.rooms, tuple(first.probes)) == ({"room": ["pc1", "pc2"]}, ("name", "ver"))
     assert there.of(IterationClosed)[-1].state == "closed"
+
+
+def test_a_run_lets_go_of_what_is_older_than_the_settings_keep(world):
+    there = world("pc1", schedule=Schedule(every_s=6 * 3600))
+    day = 86400.0
+    there.kept = Kept(archive_s=2 * day, attempts_s=3 * day, samples_s=3 * day)
+    there.run(iterations=4 * 8)
+    newest = max(row.i for row in there.rows())
+    ages = [(newest - row.i) / day for row in there.rows()]
+    assert 3 <= max(ages) <= 4.5  # a pass over everything is made once a day
+    blocks = [block.iteration for block in read_blocks(there.path / "exp" / "pc1" / "name.stdout")]
+    assert 2 <= (newest - min(blocks)) / day <= 3.5
+    assert len(there.trace()) == 4 * 8
