@@ -131,7 +131,7 @@ def test_one_bad_chain_of_a_batch_leaves_nothing_of_the_others(bench: Bench) -> 
     assert bench.store.states() == {}
     assert bench.store.alerts.untold() == ()
     assert rows(bench, "SELECT * FROM sample") == []
-    assert (bench.store.pending_count(), len(bench.store.pending_chains())) == (1, 1)
+    assert (bench.store.pending_count(), len(bench.store.pending(0, 10_000))) == (1, 1)
 
 
 def test_a_chain_without_its_attempt_is_refused_when_it_left_something(bench: Bench) -> None:
