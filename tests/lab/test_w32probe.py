@@ -221,7 +221,7 @@ def enumerate_all(client: Protocol, namespace: str, wql: str) -> list[list[str]]
 
 
 def test_means_between_two_samples_are_those_of_the_machine(lab_factory, run) -> None:
-    lab = lab_factory(LabConfig((LabHost("pc", windows="10"),), seed=2, starts_at=TUESDAY_11, speed=600))
+    lab = lab_factory(LabConfig((LabHost("pc", windows="10"),), seed=5, starts_at=TUESDAY_11, speed=600))
     first, second = (run(lab)["pc"]["data"] for _ in range(2))
     found = since_last(carried(first), second)
     machine = lab.machine("pc")
