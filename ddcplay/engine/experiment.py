@@ -27,6 +27,7 @@ from ddcplay.engine.single_shot import SingleShot
 from ddcplay.engine.telling import Telling
 from ddcplay.engine.users_key import with_users_key
 from ddcplay.engine.window import Pass
+from ddcplay.errors import StoreError
 from ddcplay.model.plan import Plan
 from ddcplay.model.playbook import Play
 from ddcplay.model.result import Reason
@@ -35,6 +36,7 @@ from ddcplay.store.archive import Archive
 from ddcplay.store.base import IterationRecord, Provenance
 from ddcplay.store.experiment_store import ExperimentStore, open_store
 from ddcplay.store.trace import TraceFiles
+from ddcplay.store.views import refresh_views_of
 
 BACKLOG_CHECK_S = 0.5
 """How often a full backlog is looked at before the next iteration may open."""
@@ -122,10 +124,21 @@ class Experiment:
             finally:
                 pipeline.close()
             pipeline.check()
+            self._refresh_views()
             self._tell(ExperimentEnded(setup.plan.experiment, self._recorded, why))
             return pipeline.last_closed
         finally:
             store.close()
+
+    def _refresh_views(self) -> None:
+        """Make the SQL views of stored samples; a run is no worse for it when that fails."""
+        if self._setup.silent or not any(probe.filters for probe in self._play.probes):
+            return
+        try:
+            refresh_views_of(self._setup.directory, self._setup.database)
+        except StoreError as error:
+            text = f"the views of samples could not be made: {error}"
+            self._tell(Notice("warning", text, self._plan.experiment))
 
     def _pipeline(self, store: ExperimentStore) -> Pipeline:
         setup, services = self._setup, self._services
