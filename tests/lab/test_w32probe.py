@@ -99,7 +99,8 @@ def assert_true_drives(data: dict[str, Any], machine: Machine, now: float) -> No
     assert sorted(smart) == [drive.index for drive in drives]
     for drive in drives:
         row = smart[drive.index]
-        assert row["power_on_hours"] == drive.power_on_hours
+        # On a busy machine the drive is asked seconds after the clock, and an hour may have passed its end.
+        assert row["power_on_hours"] == pytest.approx(drive.power_on_hours, abs=1)
         assert row["power_cycles"] == (drive.power_cycles if drive.bus == "sata" else None)
         assert row["predicted_failure"] is drive.is_failing
 
