@@ -120,6 +120,17 @@ def _secrets_of(settings: Settings, setups: Sequence[ExperimentSetup]) -> list[S
     return [each for each in known if isinstance(each, SecretRef)]
 
 
+def _filter_means(settings: Settings, setups: Sequence[ExperimentSetup], redactor: Redactor) -> FilterMeans:
+    """Return what filters are made with; user code sees no secret that is known by now."""
+    root = settings.project_root
+    known = _secrets_of(settings, setups)
+    for secret in known:
+        if secret.scheme == "plain":  # written out in a file: kept out of texts before it is first used
+            redactor.add(secret.value)
+    hidden = tuple({each.value for each in known if each.scheme == "env"})
+    return FilterMeans((root, root / "filters"), settings.filter_timeout_s, redactor.text, root, hidden)
+
+
 @contextmanager
 def _services(
     settings: Settings,
@@ -163,14 +174,7 @@ def _services(
                 filters.abort()
                 return
 
-    root = settings.project_root
-    folders = (root, root / "filters")
-    known = _secrets_of(settings, setups)
-    for secret in known:
-        if secret.scheme == "plain":  # written out in a file: kept out of texts before it is first used
-            redactor.add(secret.value)
-    hidden = tuple({each.value for each in known if each.scheme == "env"})
-    filters = FilterMeans(folders, settings.filter_timeout_s, redactor.text, root, hidden)
+    filters = _filter_means(settings, setups, redactor)
     post = PostOffice(
         settings,
         secrets.resolve,
