@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -131,6 +131,15 @@ def _filter_means(settings: Settings, setups: Sequence[ExperimentSetup], redacto
     return FilterMeans((root, root / "filters"), settings.filter_timeout_s, redactor.text, root, hidden)
 
 
+def _notices(observers: Observers, level: str) -> Callable[[str], None]:
+    return lambda text: observers.handle(Notice(level, text))
+
+
+def _kept(settings: Settings) -> Kept:
+    keep = settings.retention
+    return Kept(keep.archive_s, keep.attempts_s, keep.samples_s)
+
+
 @contextmanager
 def _services(
     settings: Settings,
@@ -149,9 +158,8 @@ def _services(
     probes = load_once(
         "ddcplay.probes", lambda make: make(), {each.kind: each for each in (LoginProbe(), CleanProbe())}
     )
-    executor = load("ddcplay.executors", settings.executor)(
-        Means(transports, probes, clock, secrets.resolve, redactor.text), workers
-    )
+    means = Means(transports, probes, clock, secrets.resolve, redactor.text)
+    executor = load("ddcplay.executors", settings.executor)(means, workers)
     _resolve_shared(secrets, setups)
     ledger = CredentialLedger(settings.data_dir, database)
     gate = CredentialGate(
@@ -160,7 +168,7 @@ def _services(
         clock,
         breaker=settings.auth_breaker,
         retry_s=settings.auth_retry_s,
-        notice=lambda text: observers.handle(Notice("error", text)),
+        notice=_notices(observers, "error"),
     )
     dispatcher = Dispatcher(executor, clock, workers, settings.ramp_per_s)
     asked, over = threading.Event(), threading.Event()
@@ -175,17 +183,10 @@ def _services(
                 return
 
     filters = _filter_means(settings, setups, redactor)
-    post = PostOffice(
-        settings,
-        secrets.resolve,
-        redactor.text,
-        clock,
-        lambda text: observers.handle(Notice("warning", text)),
-    )
+    post = PostOffice(settings, secrets.resolve, redactor.text, clock, _notices(observers, "warning"))
     stop.listen(asked.set)
     threading.Thread(target=watch, daemon=True, name="abort").start()
     try:
-        keep = settings.retention
         yield Services(
             clock,
             dispatcher,
@@ -195,7 +196,7 @@ def _services(
             stop,
             filters=filters,
             post=post,
-            kept=Kept(keep.archive_s, keep.attempts_s, keep.samples_s),
+            kept=_kept(settings),
         )
     finally:
         stop.unlisten(asked.set)
