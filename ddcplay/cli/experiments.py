@@ -74,7 +74,8 @@ def _chosen(name: str | None, settings: Settings) -> Sequence[Path]:
             return tuple(known.values())
         problem = "several experiments" if known else "no experiment"
         hint = f"name one of: {listed}" if known else "run a playbook first, or give --data-dir"
-        raise UsageError(f"there is {problem} in {settings.data_dir}", hint)
+        verb = "are" if known else "is"
+        raise UsageError(f"there {verb} {problem} in {settings.data_dir}", hint)
     if name in known:
         return (known[name],)
     chosen = [known[item] for item in _experiments_of(name, settings) if item in known]
