@@ -63,7 +63,7 @@ def test_all_problems_of_all_files_are_told_each_on_its_line(inside: Ddcplay, pr
         (["run", "quick", "-e", "@missing-vars.yml"], "missing-vars.yml"),
         (["run", "quick", "-e", "[1]"], "mapping"),
         (["run", "quick", "--fail-on", "faild>5%"], "failed"),
-        (["run", "quick", "--fail-on", "alert=terrible"], "not available yet"),
+        (["run", "quick", "--fail-on", "alert=terrible"], "is no severity"),
         (["run", "quick", "--executor", "treads"], "treads"),
         (["ping", "nobody"], "nobody"),
         (["probe", "labs"], "-c"),
