@@ -206,13 +206,14 @@ def test_real_data_is_never_touched(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_a_pool_of_the_papers_size(tmp_path: Path) -> None:
-    """Two days here; `DDCPLAY_SIMULATED_DAYS=30` makes it the paper's month (and needs `--timeout 1200`)."""
-    days = int(os.environ.get("DDCPLAY_SIMULATED_DAYS", "2"))
+    """One day here; `DDCPLAY_SIMULATED_DAYS=30` makes it the paper's month."""
+    days = int(os.environ.get("DDCPLAY_SIMULATED_DAYS", "1"))
     simulate(tmp_path, days * 24, hosts=169)
     ((iterations, attempts),) = rows(
         tmp_path, "select count(distinct iteration), count(*) from attempt where chain = 'done'"
     )
     assert (iterations, attempts) == (days * 96, days * 96 * 169)
     ((share,),) = rows(tmp_path, "select avg(outcome = 'ok') from attempt")
-    assert 0.4 < float(str(share)) < 0.75  # workdays are fuller than a month with its weekends
+    assert 0.4 < float(str(share)) < 0.8  # workdays are fuller than a month with its weekends
