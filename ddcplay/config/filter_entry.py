@@ -117,7 +117,9 @@ def _read_entry(
         return None
     entry = FilterEntry(name, options, outcomes or (), label, place, file, name in BUILT_IN)
     if entry.builtin:
-        return entry if _check_built_in(reading, entry, options_loc) and outcomes else None
+        if not _check_built_in(reading, entry, options_loc) or not outcomes:
+            return None
+        return entry if on is not None else replace(entry, on=reading.filter_classes[name].default_on)
     code = name if file else _code_of(reading, name, place)
     if code is None or outcomes is None:
         return None

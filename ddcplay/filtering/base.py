@@ -196,6 +196,12 @@ class Filter:
 
         model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True, frozen=True)
 
+    default_on: ClassVar[tuple[Outcome, ...]] = (Outcome.OK,)
+    """Outcomes that enter a built-in where its entry has no `on`."""
+
+    on: tuple[Outcome, ...] = (Outcome.OK,)
+    """Outcomes that enter this one; the chain says so."""
+
     def __init__(self, options: Options) -> None:
         self.options = options
 

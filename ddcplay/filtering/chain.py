@@ -113,6 +113,7 @@ class Chain:
         self.probe = probe
         self._links = [_Link(entry, make(entry)) for entry in entries]
         for link in self._links:
+            link.filter.on = link.entry.on
             placed = getattr(link.filter, "placed", None)
             if placed is not None:
                 placed(probe, link.entry.label)

@@ -103,15 +103,16 @@ class TextFile(Filter):
                 help: Free space
               lab_network_bytes_total: {value: "nics[0].bytes", type: counter}
             stale_after: 3h
-          on: [ok, failed, unavailable]
 
     The file also holds, for each host, when it was last seen, and for the experiment how many attempts of the
-    last iteration ended how. Only what enters the filter is counted, so `on:` should name all outcomes; the
+    last iteration ended how, and the coverage. That is why all but skipped attempts enter it (`on`); the
     metrics change only with records that have data. Labels are `host`, `experiment`, `probe` and yours.
 
     A host that was not seen for `stale_after` is dropped with all its series; left out, that is an hour and
     at least three iterations. A value that is null is left out; true is 1.
     """
+
+    default_on = (Outcome.OK, Outcome.FAILED, Outcome.UNAVAILABLE)
 
     class Options(Filter.Options):
         """The file and its metrics."""
@@ -279,7 +280,7 @@ class TextFile(Filter):
         )
         asked = counts.total() - counts[Outcome.SKIPPED.value]
         # Where only good records enter, the share would always be 1: no figure is better than a wrong one.
-        if self._whole and asked:
+        if (self._whole or Outcome.UNAVAILABLE in self.on) and asked:
             yield Family(
                 "ddcplay_coverage_ratio",
                 "gauge",

@@ -234,3 +234,10 @@ def test_no_message_shows_an_apprise_address(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         read_playbook(path, render=None)
     assert "hunter2" not in str(caught.value)
+
+
+def test_all_but_skipped_attempts_enter_a_textfile_unless_on_says_otherwise(tmp_path: Path) -> None:
+    chain = "        - textfile\n        - textfile: {}\n          on: [ok]\n"
+    free, narrow = read(tmp_path, chain)
+    assert free.on == (Outcome.OK, Outcome.FAILED, Outcome.UNAVAILABLE)
+    assert narrow.on == (Outcome.OK,)

@@ -80,6 +80,8 @@ def test_no_share_is_told_while_only_good_records_enter(bench: Any) -> None:
     made = bench("textfile")
     run(made, "pc1", 1, 1001.0)
     assert "ddcplay_coverage_ratio" not in end(made)
+    made.on = tuple(set(Outcome) - {Outcome.SKIPPED})  # as the chain tells it where the entry has no `on`
+    assert end(made)["ddcplay_coverage_ratio"] == {(): 1.0}
 
 
 def test_a_host_that_is_off_keeps_its_values_until_it_is_stale(bench: Any) -> None:
