@@ -80,7 +80,12 @@ def test_no_share_is_told_while_only_good_records_enter(bench: Any) -> None:
     made = bench("textfile")
     run(made, "pc1", 1, 1001.0)
     assert "ddcplay_coverage_ratio" not in end(made)
-    made.on = tuple(set(Outcome) - {Outcome.SKIPPED})  # as the chain tells it where the entry has no `on`
+
+
+def test_a_pool_that_is_all_well_is_covered_to_the_full(bench: Any) -> None:
+    made = bench("textfile")
+    made.filter.on = made.filter.default_on  # the chain says so where an entry has no `on`
+    run(made, "pc1", 1, 1001.0)
     assert end(made)["ddcplay_coverage_ratio"] == {(): 1.0}
 
 
